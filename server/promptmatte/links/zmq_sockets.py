@@ -1,0 +1,154 @@
+"""The address of a ZeroMQ server and the sockets that lead to it."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import zmq
+
+from promptmatte.errors import ConfigError, LinkError
+from promptmatte.links import wire
+from promptmatte.links.wire import WireError
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 5571
+_MAX_EVENT_BYTES = 256
+
+Socket = zmq.Socket[bytes]
+
+# Of each kind: messages that may wait, and bytes a part that arrives may have.
+# Short picture queues keep a slow reader near the present.
+_LIMITS = {
+    zmq.ROUTER: (64, wire.MAX_COMMAND_BYTES),
+    zmq.DEALER: (64, wire.MAX_COMMAND_BYTES),
+    zmq.XPUB: (2, _MAX_EVENT_BYTES),
+    zmq.SUB: (2, wire.MAX_PIXEL_BYTES),
+    zmq.PUSH: (2, _MAX_EVENT_BYTES),
+    zmq.PULL: (2, wire.MAX_PIXEL_BYTES),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZmqAddress:
+    """Where a server is: its host and the port of its mattes."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, address: str) -> ZmqAddress:
+        """The address in zmq:tcp://HOST:PORT, or the default for zmq:; ConfigError if neither."""
+        if address == "zmq:":
+            return cls(host=DEFAULT_HOST, port=DEFAULT_PORT)
+        match = re.fullmatch(r"zmq:tcp://([A-Za-z0-9._-]+):([0-9]{1,5})", address)
+        if match is None:
+            raise ConfigError(
+                f"expected zmq:tcp://HOST:PORT such as zmq:tcp://{DEFAULT_HOST}:{DEFAULT_PORT}; "
+                f"got {address[:80]!r}"
+            )
+        port = int(match[2])
+        if not 2 <= port <= 65_534:
+            raise ConfigError(
+                f"expected a matte port of 2 to 65534, as the ports beside it are used too; "
+                f"got {port} in {address!r}"
+            )
+        host = DEFAULT_HOST if match[1] == "localhost" else match[1]
+        return cls(host=host, port=port)
+
+    def __str__(self) -> str:
+        return f"zmq:tcp://{self.host}:{self.port}"
+
+    def endpoint(self, offset: int) -> str:
+        """The ZeroMQ endpoint of the port this far from the matte port."""
+        return f"tcp://{self.host}:{self.port + offset}"
+
+    def require_loopback(self) -> None:
+        """ConfigError unless only programs of this machine can reach it."""
+        try:
+            is_loopback = ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            raise ConfigError(
+                f"expected a loopback address such as zmq:tcp://{DEFAULT_HOST}:{self.port}, as "
+                f"there is no encryption yet; got {self}: for another machine use an SSH tunnel"
+            )
+
+
+class ZmqSockets:
+    """The context and sockets of one link end, made alike and closed together."""
+
+    def __init__(self) -> None:
+        self._context = zmq.Context()
+        self._open: list[Socket] = []
+
+    def bind(self, kind: zmq.SocketType, place: ZmqAddress, offset: int) -> Socket:
+        """A socket bound to a port of the place; LinkError if it cannot be."""
+        socket = self._make(kind)
+        port = place.port + offset
+        try:
+            socket.bind(place.endpoint(offset))
+        except zmq.ZMQError as error:
+            if error.errno == errno.EADDRINUSE:
+                other = place.port + 10 if place.port < 65_000 else DEFAULT_PORT
+                raise LinkError(
+                    f"expected port {port} of {place.host} to be free for {place}; got: it is "
+                    "taken: stop the program that has it (another `promptmatte serve`?) or "
+                    f"choose other ports, e.g. zmq:tcp://{place.host}:{other}"
+                ) from error
+            raise LinkError(
+                f"expected to open port {port} of {place.host} for {place}; "
+                f"got: {zmq.strerror(error.errno or 0)}: choose another address"
+            ) from error
+        return socket
+
+    def connect(self, kind: zmq.SocketType, place: ZmqAddress, offset: int) -> Socket:
+        """A socket that connects to a port of the place, now or as soon as there is a server."""
+        socket = self._make(kind)
+        # A frame waits at the sender, where a newer one replaces it, not in a queue.
+        socket.immediate = kind == zmq.PUSH
+        socket.connect(place.endpoint(offset))
+        return socket
+
+    def drop(self, socket: Socket) -> None:
+        """Closes one socket and forgets what it had still to send."""
+        self._open.remove(socket)
+        socket.close(linger=0)
+
+    def close(self) -> None:
+        """Closes all of them; safe to call twice."""
+        while self._open:
+            self.drop(self._open[-1])
+        self._context.term()
+
+    def _make(self, kind: zmq.SocketType) -> Socket:
+        socket = self._context.socket(kind)
+        self._open.append(socket)
+        queue, most_bytes = _LIMITS[kind]
+        socket.linger = 0
+        socket.set_hwm(queue)
+        socket.maxmsgsize = most_bytes
+        return socket
+
+
+def receive(socket: Socket, expected_parts: int) -> list[zmq.Frame]:
+    """The parts of one message that is there; of a longer one only one part too many."""
+    parts: list[zmq.Frame] = []
+    more = True
+    while more:
+        part = socket.recv(zmq.DONTWAIT, copy=False)
+        more = part.more
+        if len(parts) <= expected_parts:
+            parts.append(part)
+    return parts
+
+
+def buffers(parts: list[zmq.Frame], expected_parts: int) -> list[memoryview]:
+    """The bytes of each part; WireError if there are more or fewer."""
+    if len(parts) != expected_parts:
+        at_least = "at least " if len(parts) > expected_parts else ""
+        raise WireError(f"expected {expected_parts} parts; got {at_least}{len(parts)}")
+    return [part.buffer for part in parts]
