@@ -1,0 +1,73 @@
+"""promptmatte train: makes the embedded model from picture folders."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from promptmatte.commands.options import Subparsers
+
+
+def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """train."""
+    parser = commands.add_parser("train", help="train a model on folders of pictures and masks")
+    kinds = parser.add_subparsers(metavar="MODEL", required=True)
+    embedded = kinds.add_parser("embedded", help="the compact model that ships with PromptMatte")
+    embedded.add_argument(
+        "--data", type=Path, required=True, metavar="DIR",
+        help="data set folders, each with images/, masks/ and classes.json",
+    )  # fmt: skip
+    embedded.add_argument(
+        "--out", type=Path, default=Path("runs/embedded"), metavar="DIR",
+        help="for checkpoints, weights and card; a stopped run goes on there (%(default)s)",
+    )  # fmt: skip
+    embedded.add_argument("--steps", type=int, default=2600)
+    embedded.add_argument("--batch", type=int, default=8)
+    embedded.add_argument("--input-side", type=int, default=320, help="pixels; area is its square")
+    embedded.add_argument("--seed", type=int, default=0)
+    embedded.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    embedded.add_argument("--no-imagenet", action="store_true",
+                          help="start the backbone from random weights")  # fmt: skip
+    embedded.set_defaults(run=run_embedded)
+
+
+def run_embedded(arguments: argparse.Namespace) -> int:
+    """Trains (or goes on training), then writes embedded.safetensors, card and metrics."""
+    from promptmatte.models.device import choose_device
+    from promptmatte.models.embedded_network import EmbeddedArchitecture
+    from promptmatte.training.datasets import load_datasets
+    from promptmatte.training.embedded import EmbeddedTrainer, TrainingConfig
+    from promptmatte.training.results import write_results
+
+    config = TrainingConfig(
+        steps=arguments.steps,
+        batch=arguments.batch,
+        seed=arguments.seed,
+        imagenet_start=not arguments.no_imagenet,
+    )
+    datasets = load_datasets(arguments.data)
+    trainer = EmbeddedTrainer(
+        datasets=datasets,
+        folder=arguments.out,
+        config=config,
+        architecture=EmbeddedArchitecture(input_side=arguments.input_side),
+        device=choose_device(arguments.device),
+    )
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    console = Console()
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task("training", total=config.steps, completed=trainer.step, note="")
+        trainer.run(
+            progress=lambda step, loss: bars.update(task, completed=step, note=f"loss {loss:.3f}")
+        )
+        held_out = sum(len(dataset.split()[1]) for dataset in datasets)
+        task = bars.add_task("held-out pictures", total=held_out, note="")
+        write_results(trainer, datasets, arguments.out, progress=lambda: bars.advance(task))
+    console.print(f"wrote {arguments.out / 'embedded.safetensors'} and its card")
+    return 0

@@ -1,0 +1,132 @@
+"""How well a model keys prompts on pictures with masks: overlap, and silence where nothing is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from promptmatte.config import PipelineConfig
+from promptmatte.errors import ConfigError, DataError
+from promptmatte.matte.still import still_matte
+from promptmatte.models.protocol import Model
+from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.sources.image import read_image
+from promptmatte.training.datasets import picture_pairs, read_classes
+
+EMPTY_SHARE = 0.01
+"""A matte that covers less of the picture than this counts as empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledPrompt:
+    """A prompt and the mask ids that are it."""
+
+    prompt: Prompt
+    labels: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> LabelledPrompt:
+        """From "TEXT=ID,ID", e.g. "sky=1,2"; ConfigError."""
+        name, _, ids = text.rpartition("=")
+        try:
+            labels = tuple(int(i) for i in ids.split(","))
+        except ValueError:
+            labels = ()
+        if not name or not labels or not all(0 <= label <= 255 for label in labels):
+            raise ConfigError(f'expected TEXT=IDS with ids 0 to 255, e.g. "sky=1,2"; got {text!r}')
+        return cls(prompt=Prompt(text=name), labels=labels)
+
+
+def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """The label ids uint8 [H, W] of a mask file; DataError if it is none."""
+    mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise DataError(f"expected {path} to be a mask picture; it cannot be decoded")
+    return np.asarray(mask[..., 0] if mask.ndim == 3 else mask, np.uint8)
+
+
+def iou(matte: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks; 1 when both are empty."""
+    union = int((matte | truth).sum())
+    return float((matte & truth).sum() / union) if union else 1.0
+
+
+class Evaluation:
+    """One run over a folder: iterate pictures(), then result().
+
+    The matte is the product's own for a still picture: decoded, fitted to the edges,
+    empty below the confidence floor, cut at half alpha.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prompts: list[LabelledPrompt],
+        model: Model,
+        *,
+        stride: int,
+        limit: int | None,
+    ) -> None:
+        if stride < 1 or (limit is not None and limit < 1):
+            raise ConfigError(f"expected stride and limit of at least 1; got {stride} and {limit}")
+        self.pairs = picture_pairs(folder)[::stride][:limit]
+        _, self._ignore = read_classes(folder)
+        self._prompts = prompts
+        self._model = model
+        self._times_s: list[float] = []
+        self._ious: dict[str, list[float]] = {p.prompt.text: [] for p in prompts}
+        self._empty: dict[str, list[bool]] = {p.prompt.text: [] for p in prompts}
+
+    def pictures(self) -> Iterator[Path]:
+        """Measures picture by picture; yields each one's path when it is done."""
+        for image, mask in self.pairs:
+            self._measure(image, mask)
+            yield image
+
+    def _measure(self, image: Path, mask: Path) -> None:
+        frame, labels = read_image(image), read_mask(mask)
+        known = ~np.isin(labels, self._ignore)
+        start = time.perf_counter()
+        scene = self._model.encode(frame)
+        alphas = []
+        for first in range(0, len(self._prompts), 4):
+            prompts = PromptSet(prompts=tuple(p.prompt for p in self._prompts[first : first + 4]))
+            matte = still_matte(self._model, scene, frame, prompts, config=PipelineConfig())
+            alphas += [matte.alpha[..., c] for c in range(len(prompts.prompts))]
+        self._times_s.append(time.perf_counter() - start)
+        for entry, alpha in zip(self._prompts, alphas, strict=True):
+            size = (labels.shape[1], labels.shape[0])
+            matte_here = (cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR) >= 128) & known
+            truth = np.isin(labels, entry.labels) & known
+            if truth.any():
+                self._ious[entry.prompt.text].append(iou(matte_here, truth))
+            else:
+                self._empty[entry.prompt.text].append(float(matte_here.mean()) < EMPTY_SHARE)
+
+    def result(self) -> dict[str, Any]:
+        """Model, device, median ms_per_image and, per prompt, miou, n, absent_n, absent_empty."""
+
+        def mean(values: list[float] | list[bool]) -> float | None:
+            return round(float(np.mean(values)), 4) if values else None
+
+        return {
+            "model": self._model.name,
+            "device": self._model.device,
+            "ms_per_image": round(1e3 * float(np.median(self._times_s)), 2),
+            "prompts": {
+                text: {
+                    "miou": mean(self._ious[text]),
+                    "n": len(self._ious[text]),
+                    "absent_n": len(self._empty[text]),
+                    "absent_empty": mean(self._empty[text]),
+                }
+                for text in self._ious
+            },
+        }

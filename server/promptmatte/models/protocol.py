@@ -1,0 +1,64 @@
+"""What every model can do: encode a frame once, decode prompts on it as often as they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from promptmatte.frame import Frame, FrameInfo
+from promptmatte.prompts import PromptSet
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """All that one encode produced: info and size of the frame, features of the model's own."""
+
+    info: FrameInfo
+    size_hw: tuple[int, int]
+    features: Any
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PromptEmbedding:
+    """A PromptSet in the model's own terms; holds for every Scene of that model."""
+
+    prompts: PromptSet
+    vectors: Any
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """Logits float32 [P, h, w] over the whole frame at the model's resolution (alpha is
+    their sigmoid) and a confidence 0..1 for each of the P prompts (0: nothing matches)."""
+
+    logits: npt.NDArray[np.float32]
+    confidence: tuple[float, ...]
+
+
+class Model(Protocol):
+    """One model on one device; called from one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """The name as chosen with --model."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The torch device it runs on, e.g. cpu, cuda:0, mps."""
+        ...
+
+    def encode(self, frame: Frame) -> Scene:
+        """The Scene of an rgb8 frame."""
+        ...
+
+    def embed(self, prompts: PromptSet) -> PromptEmbedding:
+        """The embedding of the prompts; texts seen before come from a cache."""
+        ...
+
+    def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
+        """Logits and confidence of each prompt on a Scene."""
+        ...

@@ -1,0 +1,31 @@
+"""What several test modules share: a small network with seeded random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from promptmatte.models.embedded import save_weights
+from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+
+torch.set_num_threads(1)
+
+TINY = EmbeddedArchitecture(
+    input_side=96, dim=32, decoder_heads=4, decoder_mlp_dim=64, text_width=32, text_layers=1,
+    text_heads=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> EmbeddedNetwork:
+    torch.manual_seed(7)
+    return EmbeddedNetwork(TINY).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of the real format; what it keys means nothing."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(tiny_network, path, {"made_by": "tests"})
+    return path
