@@ -1,0 +1,211 @@
+"""The engine: live frames in, a matte of every frame out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from promptmatte.capture import Capture
+from promptmatte.clock import Clock
+from promptmatte.config import PipelineConfig
+from promptmatte.counters import Counters
+from promptmatte.frame import Frame, Matte
+from promptmatte.keyframes import KeyframeWorker
+from promptmatte.links.protocol import ServerLink
+from promptmatte.matte.stream import MatteStream
+from promptmatte.models.protocol import Model
+from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.slot import LatestSlot
+from promptmatte.sources.protocol import Source
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 0.25
+
+
+class Pipeline:
+    """Source, model and links at work on three threads of its own.
+
+    capture reads the source; keyframe encodes and decodes; matte makes and sends the
+    matte of every frame that it is in time for. A frame that gets no matte is counted in
+    `dropped`: busy (a newer one replaced it), waiting_for_keyframe, stopped, or
+    link_error:<address> when no link took its matte. Source, model and links are the
+    caller's; the model is used by the keyframe thread only. A pipeline runs once.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_source: Callable[[], Source],
+        model: Model,
+        links: Sequence[ServerLink],
+        config: PipelineConfig,
+        clock: Clock,
+    ) -> None:
+        self._model = model
+        self._links = tuple(links)
+        self._clock = clock
+        self._counters = Counters()
+        self._stopping = threading.Event()
+        self._finished = threading.Event()
+        self._frames: LatestSlot[Frame] = LatestSlot()
+        self._capture = Capture(
+            open_source=open_source,
+            frames=self._frames,
+            counters=self._counters,
+            retry_s=config.retry_s,
+            stopping=self._stopping,
+        )
+        self._keyframes = KeyframeWorker(
+            model=model, encode_hz=config.encode_hz, clock=clock, counters=self._counters
+        )
+        self._stream = MatteStream(config)
+        self._prompts = PromptSet()
+        self._prompts_lock = threading.Lock()
+        self._last_matte: Matte | None = None
+        self._link_errors: Counter[str] = Counter()
+        self._failure: str | None = None
+        self._threads = [
+            threading.Thread(target=run, name=f"promptmatte-{name}", daemon=True)
+            for name, run in (
+                ("capture", self._capture.run),
+                ("keyframe", self._keyframes.run),
+                ("matte", self._make_mattes),
+            )
+        ]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        logger.info("model %s on %s", self._model.name, self._model.device)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the run and joins the threads; safe to call twice.
+
+        Waits for an encode, or the opening of a source, that is under way.
+        """
+        self._stopping.set()
+        self._frames.nudge()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """True when the run is over: stopped, or the source ended. None waits for ever."""
+        return self._finished.wait(timeout_s)
+
+    def set_prompts(self, prompts: tuple[Prompt, ...]) -> PromptSet:
+        """The PromptSet that is searched for from now on, shown as soon as it is decoded.
+
+        The same prompts again change nothing. PromptError for more than four.
+        """
+        with self._prompts_lock:
+            if prompts != self._prompts.prompts:
+                self._prompts = self._prompts.replaced(prompts)
+                self._keyframes.set_prompts(self._prompts)
+            return self._prompts
+
+    def status(self) -> dict[str, Any]:
+        """How the run goes, as JSON values."""
+        prompts = self._prompts
+        matte = self._last_matte
+        size_hw = self._capture.size_hw
+        return {
+            "state": f"failed: {self._failure}" if self._failure else self._capture.state,
+            "source": self._capture.source_name,
+            "model": self._model.name,
+            "device": self._model.device,
+            "size": list(size_hw) if size_hw else None,
+            **self._counters.snapshot(self._clock.now_ns()),
+            "prompts": _prompt_entries(prompts, matte),
+            "prompts_version": prompts.version,
+            "anchor_seq": matte.anchor_seq if matte else -1,
+            "age_ms": round(matte.age_ms, 2) if matte else None,
+            "errors": self._keyframes.error,
+            "links": [self._link_entry(link) for link in self._links],
+        }
+
+    def _link_entry(self, link: ServerLink) -> dict[str, Any]:
+        errors = self._link_errors[link.address]
+        return {"address": link.address, **asdict(link.status), "errors": errors}
+
+    def _make_mattes(self) -> None:
+        try:
+            while True:
+                frame = self._frames.take(IDLE_S)
+                if frame is not None:
+                    self._pass_through(frame)
+                elif self._frames.closed:
+                    break
+        except Exception as error:
+            logger.exception("matte loop failed")
+            self._failure = str(error)
+            self._counters.drop("failed")
+        finally:
+            self._stopping.set()
+            self._frames.close()
+            if self._frames.take(0.0) is not None:
+                self._counters.drop("stopped")
+            self._keyframes.frames.close()
+            self._finished.set()
+
+    def _pass_through(self, frame: Frame) -> None:
+        if self._stopping.is_set():
+            self._counters.drop("stopped")
+            return
+        self._keyframes.frames.put(frame)
+        matte = self._step(frame)
+        if matte is None:
+            self._counters.drop("waiting_for_keyframe")
+            return
+        self._last_matte = matte
+        refused = [link.address for link in self._links if not self._sent(link, matte)]
+        if refused and len(refused) == len(self._links):
+            self._counters.drop(f"link_error:{refused[0]}")
+        else:
+            self._counters.matte_out(
+                captured_ns=frame.info.captured_ns, now_ns=self._clock.now_ns()
+            )
+
+    def _step(self, frame: Frame) -> Matte | None:
+        anchor = self._keyframes.anchors.take(0.0)
+        if anchor is not None and not self._stream.anchor(
+            anchor.info, anchor.decoded, anchor.prompts, at=anchor.at
+        ):
+            self._keyframes.refuse(anchor.info)
+        expected = self._keyframes.at
+        if expected is not None:
+            self._stream.hold(expected)
+        shot_start = self._stream.shot_start
+        matte = self._stream.step(frame)
+        if self._stream.shot_start is not shot_start:
+            self._keyframes.require(frame.info)
+        return matte
+
+    def _sent(self, link: ServerLink, matte: Matte) -> bool:
+        try:
+            link.send_matte(matte)
+        except Exception as error:
+            if not self._link_errors[link.address]:
+                logger.exception("%s refused a matte: %s", link.address, error)
+            self._link_errors[link.address] += 1
+            return False
+        return True
+
+
+def _prompt_entries(prompts: PromptSet, matte: Matte | None) -> list[dict[str, Any]]:
+    shown = matte is not None and matte.prompts_version == prompts.version
+    confidence = matte.confidence if matte is not None and shown else ()
+    return [
+        {
+            "text": prompt.text,
+            "negative": list(prompt.negative),
+            "confidence": round(confidence[channel], 4) if channel < len(confidence) else None,
+        }
+        for channel, prompt in enumerate(prompts.prompts)
+    ]
