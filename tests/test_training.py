@@ -51,7 +51,12 @@ def trainer(data: Path, folder: Path, *, steps: int, save_every: int = 1000) -> 
         datasets=load_datasets(data),
         folder=folder,
         config=TrainingConfig(
-            steps=steps, batch=2, queries=2, imagenet_start=False, save_every=save_every
+            steps=steps,
+            batch=2,
+            queries=2,
+            imagenet_start=False,
+            save_every=save_every,
+            text_steps=2,
         ),
         architecture=TINY,
         device="cpu",

@@ -62,7 +62,14 @@ def run_embedded(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     console = Console()
     with Progress(*columns, console=console) as bars:
-        task = bars.add_task("training", total=config.steps, completed=trainer.step, note="")
+        words = bars.add_task("words", total=config.text_steps, note="")
+        trainer.run_text_stage(
+            progress=lambda step, right: bars.update(
+                words, completed=step, note=f"{right:.0%} understood"
+            )
+        )
+        bars.update(words, completed=config.text_steps)
+        task = bars.add_task("masks", total=config.steps, completed=trainer.step, note="")
         trainer.run(
             progress=lambda step, loss: bars.update(task, completed=step, note=f"loss {loss:.3f}")
         )

@@ -41,6 +41,7 @@ class TextTower(nn.Module):
     ) -> None:
         super().__init__()
         self.context_length = context_length
+        self.output_dim = output_dim
         self.transformer = TextTransformer(
             context_length=context_length,
             vocab_size=tokenizer(context_length).vocab_size,

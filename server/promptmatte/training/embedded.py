@@ -24,6 +24,7 @@ from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import prompt_loss
 from promptmatte.training.samples import Sample, Sampler, read_labelled
+from promptmatte.training.text_stage import all_concepts, train_text_tower
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +42,14 @@ class TrainingConfig:
     queries: int = 3
     learning_rate: float = 4e-4
     backbone_rate: float = 0.3
+    text_steps: int = 500
     weight_decay: float = 0.02
     seed: int = 0
     save_every: int = 200
     imagenet_start: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "queries", "save_every"):
+        for name in ("steps", "batch", "queries", "save_every", "text_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {name} of at least 1; got {getattr(self, name)}")
 
@@ -99,6 +101,7 @@ class EmbeddedTrainer:
         if config.imagenet_start:
             load_imagenet_weights(self.network.backbone)
         self.network.to(memory_format=torch.channels_last).to(self.device)
+        self.network.text_tower.requires_grad_(requires_grad=False)
         self._average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self._optimizer = torch.optim.AdamW(
             self._parameter_groups(),
@@ -114,7 +117,7 @@ class EmbeddedTrainer:
     def _parameter_groups(self) -> list[dict[str, Any]]:
         backbone = list(self.network.backbone.parameters())
         known = {id(p) for p in backbone}
-        rest = [p for p in self.network.parameters() if id(p) not in known]
+        rest = [p for p in self.network.parameters() if id(p) not in known and p.requires_grad]
         return [
             {"params": backbone, "scale": self.config.backbone_rate},
             {"params": rest, "scale": 1.0},
@@ -164,6 +167,23 @@ class EmbeddedTrainer:
         network = EmbeddedNetwork(self.architecture)
         network.load_state_dict(self._average)
         return network.eval()
+
+    def run_text_stage(self, *, progress: Callable[[int, float], None]) -> None:
+        """Trains the text tower, unless a checkpoint says that it is done; progress is told the
+        step and the share of prompts understood."""
+        if self.step > 0:
+            return
+        tower = self.network.text_tower.requires_grad_(requires_grad=True)
+        train_text_tower(
+            tower,
+            all_concepts(self._datasets),
+            steps=self.config.text_steps,
+            seed=self.config.seed,
+            progress=progress,
+        )
+        tower.requires_grad_(requires_grad=False)
+        for name, value in tower.state_dict().items():
+            self._average[f"text_tower.{name}"].copy_(value)
 
     def run(self, *, progress: Callable[[int, float], None]) -> None:
         """Trains up to config.steps; progress is told the step and the recent mean loss."""
@@ -220,8 +240,8 @@ class EmbeddedTrainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
+        for name, value in self.network.named_parameters():
+            if value.requires_grad:
                 self._average[name].lerp_(value, 1 - decay)
 
     def _sizes(self) -> tuple[tuple[int, int], ...]:

@@ -37,8 +37,12 @@ def mask_iou(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 def prompt_loss(
     logits: Tensor, quality: Tensor, target: Tensor, valid: Tensor, present: Tensor
 ) -> Tensor:
-    """Scalar loss: the best candidate of each prompt counts (Kirillov et al. 2023), the others a
-    little so that none dies; predicted quality [N, K] is pulled to the IoU, 0 for absent things."""
+    """Scalar loss of candidates [N, K, h, w] and their predicted quality [N, K].
+
+    The best candidate counts most, as in Kirillov et al. 2023, but all of them count: a word is
+    less ambiguous than a click, and a network that may guess K times learns to pass the word
+    over. Quality is pulled to the IoU, 0 for absent things.
+    """
     losses = mask_losses(logits, target, valid, present)
-    masks = 0.85 * losses.min(dim=1).values + 0.15 * losses.mean(dim=1)
+    masks = 0.3 * losses.min(dim=1).values + 0.7 * losses.mean(dim=1)
     return masks.mean() + F.mse_loss(quality, mask_iou(logits, target, valid))

@@ -1,0 +1,3 @@
+from promptmatte.cli import main
+
+raise SystemExit(main())

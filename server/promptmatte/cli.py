@@ -1,0 +1,42 @@
+"""The promptmatte command: parses, hands over to a command module, turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from promptmatte_shm.errors import ShmError
+
+from promptmatte import __version__
+from promptmatte.commands import control, cut, demo, doctor, evaluate, serve, train
+from promptmatte.errors import PromptMatteError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command."""
+    parser = argparse.ArgumentParser(
+        prog="promptmatte", description="Key anything out of live video by typing its name."
+    )
+    parser.add_argument("--version", action="version", version=f"promptmatte {__version__}")
+    parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (demo, serve, control, cut, evaluate, train, doctor):
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command: 0 when all went well, 2 for input it cannot use, 130 when interrupted."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=arguments.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        code: int = arguments.run(arguments)
+    except (PromptMatteError, ShmError) as error:
+        sys.stderr.write(f"promptmatte: {' '.join(str(error).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,143 @@
+"""promptmatte cut: a picture or video file with the named thing cut out, alpha in the file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from promptmatte.commands.options import (
+    Subparsers,
+    add_model_options,
+    add_prompt_options,
+    checked_output,
+    model_from,
+    prompts_from,
+)
+from promptmatte.config import PipelineConfig
+from promptmatte.errors import ConfigError
+from promptmatte.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from promptmatte.frame import Frame, Matte
+
+
+def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """cut."""
+    parser = commands.add_parser("cut", help="cut a thing out of a picture or video file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a picture or a video")
+    add_prompt_options(parser, required=True)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT",
+        help="picture: .png; video: .mov (ProRes 4444) or .webm (VP9), without sound; "
+        "straight alpha",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encode-hz", type=float, default=PipelineConfig().encode_hz, metavar="H",
+        help="keyframes for each second of video (default: %(default)s)",
+    )  # fmt: skip
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Cuts the file out and says where the result is."""
+    from promptmatte.sources.image import IMAGE_SUFFIXES
+
+    prompts = PromptSet(version=1, prompts=prompts_from(arguments))
+    config = PipelineConfig(encode_hz=arguments.encode_hz)
+    output = checked_output(arguments.output)
+    if output.exists() and arguments.file.exists() and output.samefile(arguments.file):
+        raise ConfigError(f"expected an output other than the input; got {output} for both")
+    console = Console()
+    is_picture = arguments.file.suffix.lower() in IMAGE_SUFFIXES
+    cut = _cut_picture if is_picture else _cut_video
+    try:
+        confidence = cut(arguments, prompts, config, console)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {output} was not written")
+        raise
+    console.print(f"wrote {output}", highlight=False)
+    for prompt, best in zip(prompts.prompts, confidence, strict=True):
+        if best < config.confidence_floor:
+            console.print(
+                f"[yellow]nothing in {arguments.file.name} matches {prompt.text!r} "
+                f"(confidence {best:.2f}): its alpha is empty[/yellow]"
+            )
+    return 0
+
+
+class _Best:
+    """Passes mattes on and remembers the highest confidence of each prompt."""
+
+    def __init__(self, prompts: PromptSet) -> None:
+        self.confidence = [0.0] * len(prompts.prompts)
+
+    def watch(self, mattes: Iterable[tuple[Frame, Matte]]) -> Iterator[tuple[Frame, Matte]]:
+        for frame, matte in mattes:
+            self.confidence = [
+                max(pair) for pair in zip(self.confidence, matte.confidence, strict=True)
+            ]
+            yield frame, matte
+
+
+def _cut_picture(
+    arguments: argparse.Namespace, prompts: PromptSet, config: PipelineConfig, console: Console
+) -> list[float]:
+    """Writes an RGBA PNG; the highest confidence of each prompt."""
+    import cv2
+
+    from promptmatte.commands.cut_video import offline_mattes
+    from promptmatte.commands.whole_file import whole_file
+    from promptmatte.sources.image import read_image
+
+    if arguments.output.suffix.lower() != ".png":
+        raise ConfigError(
+            f"expected an output ending in .png for a picture; got {arguments.output.name!r}"
+        )
+    frame = read_image(arguments.file)
+    best = _Best(prompts)
+    with whole_file(arguments.output) as partial, console.status("cutting out"):
+        mattes = offline_mattes(
+            [frame], model=model_from(arguments), prompts=prompts, config=config, keyframe_every=1
+        )
+        for _, matte in best.watch(mattes):
+            bgra = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGRA)
+            bgra[..., 3] = matte.alpha.max(axis=2)
+            partial.write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
+    return best.confidence
+
+
+def _cut_video(
+    arguments: argparse.Namespace, prompts: PromptSet, config: PipelineConfig, console: Console
+) -> list[float]:
+    """Writes a video with alpha, frame for frame; the highest confidence of each prompt."""
+    from rich.progress import Progress
+
+    from promptmatte.commands.cut_video import AlphaVideoWriter, alpha_codec, offline_mattes
+    from promptmatte.commands.whole_file import whole_file
+    from promptmatte.sources.video import probe_video, read_video
+
+    codec = alpha_codec(arguments.output)
+    info = probe_video(arguments.file)
+    best = _Best(prompts)
+    with (
+        whole_file(arguments.output) as partial,
+        AlphaVideoWriter(partial, codec=codec, size_hw=info.size_hw, fps=info.fps) as writer,
+    ):
+        mattes = offline_mattes(
+            read_video(arguments.file),
+            model=model_from(arguments),
+            prompts=prompts,
+            config=config,
+            keyframe_every=max(1, round(info.fps / config.encode_hz)),
+        )
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task("cutting out", total=info.frames or None)
+            for frame, matte in best.watch(mattes):
+                writer.write(frame, matte.alpha.max(axis=2))
+                bars.advance(task)
+    return best.confidence

@@ -1,0 +1,139 @@
+"""promptmatte serve: the server itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from promptmatte.commands.options import (
+    DEFAULT_SESSION,
+    Subparsers,
+    add_model_options,
+    add_prompt_options,
+    checked_output,
+    model_from,
+    prompts_from,
+)
+from promptmatte.config import PipelineConfig
+from promptmatte.errors import PromptMatteError
+
+if TYPE_CHECKING:
+    from promptmatte.pipeline import Pipeline
+
+LINK_KINDS = ("shm:", "zmq:")
+
+
+def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """serve."""
+    parser = commands.add_parser("serve", help="matte live video until stopped")
+    parser.add_argument(
+        "--source", default="camera:0", metavar="S",
+        help="camera:0, a video file or stream URL, a picture or folder, test:, shm:NAME, zmq: "
+        "(default: camera:0)",
+    )  # fmt: skip
+    add_prompt_options(parser, required=False)
+    add_model_options(parser)
+    parser.add_argument("--encode-hz", type=float, default=PipelineConfig().encode_hz, metavar="H",
+                        help="keyframes a second at most (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--out", action="append", metavar="ADDRESS",
+        help=f"shm:NAME or zmq:tcp://127.0.0.1:5571; may be repeated (default: {DEFAULT_SESSION})",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until stopped by command, signal, --seconds or the end of the source."""
+    config = PipelineConfig(encode_hz=arguments.encode_hz)
+    prompts = prompts_from(arguments)
+    addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
+    if arguments.report:
+        checked_output(arguments.report)
+    stop = threading.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: stop.set())
+
+    from promptmatte.clock import RealClock
+    from promptmatte.control.commands import command_handler
+    from promptmatte.links import normalized_address, open_server_link
+    from promptmatte.pipeline import Pipeline
+    from promptmatte.sources import open_source
+
+    source = arguments.source
+    if source.startswith(LINK_KINDS):
+        source = normalized_address(source)
+        addresses.append(source)
+    clock = RealClock()
+    console = Console(stderr=True)
+    with ExitStack() as stack:
+        links = []
+        for address in dict.fromkeys(normalized_address(a) for a in addresses):
+            link = open_server_link(address)
+            stack.callback(link.close)
+            links.append(link)
+        _leave_a_core_to_the_matte_loop()
+        model = model_from(arguments)
+        _warn_of_idle_gpu(console)
+        pipeline = Pipeline(
+            open_source=lambda: open_source(source, clock=clock, links=links),
+            model=model,
+            links=links,
+            config=config,
+            clock=clock,
+        )
+        pipeline.set_prompts(prompts)
+        handler = command_handler(pipeline, stop)
+        for link in links:
+            link.serve(handler)
+        pipeline.start()
+        console.print(
+            f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "
+            f"({model.name} on {model.device}); stop with Ctrl-C or `promptmatte stop`"
+        )
+        try:
+            _wait(pipeline, stop, arguments.seconds)
+        finally:
+            pipeline.stop()
+        if arguments.report:
+            _write_report(arguments.report, pipeline.status())
+    return 0
+
+
+def _wait(pipeline: Pipeline, stop: threading.Event, seconds: float | None) -> None:
+    deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+    while not stop.wait(0.1) and not pipeline.wait(0.0) and time.monotonic() < deadline:
+        pass
+
+
+def _leave_a_core_to_the_matte_loop() -> None:
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+
+
+def _warn_of_idle_gpu(console: Console) -> None:
+    from promptmatte.models.device import gpu_advice
+
+    advice = gpu_advice()
+    if advice:
+        console.print(f"[yellow]{advice}[/yellow]")
+
+
+def _write_report(path: Path, status: dict[str, object]) -> None:
+    try:
+        path.write_text(json.dumps(status, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise PromptMatteError(f"cannot write the report {path}: {error.strerror}") from error

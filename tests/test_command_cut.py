@@ -1,0 +1,222 @@
+"""promptmatte cut: the files it writes, read again, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from promptmatte.cli import main
+from promptmatte.models.embedded import save_weights
+from promptmatte.models.embedded_network import EmbeddedNetwork
+
+RATE = Fraction(24000, 1001)
+FRAMES = 9
+SIZE_HW = (71, 95)
+
+
+def picture(index: int) -> npt.NDArray[np.uint8]:
+    """A bright disc that moves over a dark ground."""
+    pixels = np.full((*SIZE_HW, 3), (30, 50, 70), np.uint8)
+    cv2.circle(pixels, (30 + 3 * index, 35), 18, (220, 180, 40), -1)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that are sure of themselves, so that the alpha is not empty."""
+    network = copy.deepcopy(tiny_network)
+    with torch.no_grad():
+        network.mask_decoder.iou_prediction_head.layers[-1].bias.fill_(1.0)
+    path = tmp_path_factory.mktemp("weights") / "sure.safetensors"
+    save_weights(network, path, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lossless recording of odd size, its times rounded to 1 ms, with one pause."""
+    path = tmp_path_factory.mktemp("video") / "in.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "bgr0"
+        for index in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts = index if index < 6 else index + 4
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decoded(path: Path, decoder: str) -> list[tuple[float, npt.NDArray[np.uint8]]]:
+    """Times in seconds and RGBA pictures, alpha included."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate) > 0
+        context = av.CodecContext.create(decoder, "r")
+        context.extradata = stream.codec_context.extradata
+        frames = []
+        for packet in container.demux(stream):
+            frames += context.decode(packet if packet.size else None)
+        return [
+            (float(frame.pts * stream.time_base), frame.to_ndarray(format="rgba"))
+            for frame in frames
+        ]
+
+
+def test_picture_becomes_rgba_png(tmp_path: Path, weights: Path) -> None:
+    source, output = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), picture(0)[..., ::-1])
+    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+    assert main([*arguments, "-o", str(output)]) == 0
+    result = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
+    assert result.shape == (*SIZE_HW, 4)
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result[..., 2::-1], picture(0))
+    assert np.ptp(result[..., 3]) > 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "decoder", "tick_s"), [(".mov", "prores", 1e-4), (".webm", "libvpx-vp9", 1e-3)]
+)
+def test_video_keeps_size_times_and_every_frame(
+    tmp_path: Path, weights: Path, video: Path, suffix: str, decoder: str, tick_s: float
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(weights)]
+    assert main([*arguments, "-o", str(output)]) == 0
+    frames = decoded(output, decoder)
+    assert len(frames) == FRAMES
+    steps = [i if i < 6 else i + 4 for i in range(FRAMES)]
+    np.testing.assert_allclose(
+        [t for t, _ in frames], [float(s / RATE) for s in steps], atol=tick_s
+    )
+    for index, (_, rgba) in enumerate(frames):
+        assert rgba.shape == (*SIZE_HW, 4)
+        assert np.abs(rgba[..., :3].astype(int) - picture(index)).mean() < 6
+        assert 0 < rgba[..., 3].mean() < 255
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_alpha_of_a_video_is_that_of_its_frames(tmp_path: Path, weights: Path, video: Path) -> None:
+    """With a keyframe for every frame each alpha is the one of that frame as a picture."""
+    arguments = ["--prompt", "disc", "--weights", str(weights)]
+    output = tmp_path / "out.mov"
+    assert main(["cut", str(video), *arguments, "--encode-hz", "120", "-o", str(output)]) == 0
+    frames = decoded(output, "prores")
+    for index in (0, FRAMES - 1):
+        still, cut = tmp_path / f"{index}.png", tmp_path / f"cut{index}.png"
+        cv2.imwrite(str(still), picture(index)[..., ::-1])
+        assert main(["cut", str(still), *arguments, "-o", str(cut)]) == 0
+        alpha = cv2.imread(str(cut), cv2.IMREAD_UNCHANGED)[..., 3]
+        difference = np.abs(frames[index][1][..., 3].astype(int) - alpha)
+        assert difference.mean() < 2
+
+
+def test_says_when_nothing_matches(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), picture(0)[..., ::-1])
+    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(tiny_weights)]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert not cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., 3].any()
+    assert "matches 'disc'" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "prompt", "says"),
+    [
+        ("missing.mp4", "out.mov", "disc", "nothing there"),
+        ("missing.png", "out.png", "disc", "cannot read the picture"),
+        ("damaged.mp4", "out.mov", "disc", "cannot open"),
+        ("damaged.png", "out.png", "disc", "cannot decode"),
+        ("in.mkv", "out.avi", "disc", "expected an output ending in .mov"),
+        ("in.mkv", "in.mkv", "disc", "expected an output other than the input"),
+        ("in.png", "out.mov", "disc", "expected an output ending in .png"),
+        ("in.mkv", "none/out.mov", "disc", "expected a file in a folder that exists"),
+        ("in.mkv", "out.mov", "  ", "expected a prompt"),
+    ],
+)
+def test_refuses_in_one_line(
+    tmp_path: Path,
+    weights: Path,
+    video: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    output: str,
+    prompt: str,
+    says: str,
+) -> None:
+    (tmp_path / "in.mkv").write_bytes(video.read_bytes())
+    cv2.imwrite(str(tmp_path / "in.png"), picture(0))
+    for name in ("damaged.mp4", "damaged.png"):
+        (tmp_path / name).write_bytes(bytes(range(256)) * 8)
+    before = sorted(tmp_path.iterdir())
+    arguments = ["cut", str(tmp_path / source), "--prompt", prompt, "--weights", str(weights)]
+    code = main([*arguments, "-o", str(tmp_path / output)])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert says in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on a file's size there")
+def test_full_disk_leaves_no_half_file(
+    tmp_path: Path, weights: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    output = tmp_path / "out.mov"
+    output.write_bytes(b"the last good one")
+    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(weights)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))
+    try:
+        code = main([*arguments, "-o", str(output)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert f"cannot write {output}" in error
+    assert error.count("\n") == 1
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last good one"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path) -> None:
+    source, output = tmp_path / "long.mkv", tmp_path / "out.mov"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "bgr0"
+        for index in range(2000):
+            frame = av.VideoFrame.from_ndarray(picture(index % 20), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with subprocess.Popen(
+        [sys.executable, "-m", "promptmatte", "cut", str(source), "--prompt", "disc",
+         "--weights", str(weights), "-o", str(output)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        deadline_s = time.monotonic() + 120
+        while not any(p.stat().st_size > 1000 for p in tmp_path.glob(".promptmatte-*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "was not written" in " ".join(out.split())
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == [source]
