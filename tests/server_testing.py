@@ -6,15 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from links_testing import wait_for
+import links_testing
 from promptmatte.links import open_client_link
 from promptmatte.links.protocol import ClientLink
 
-DEADLINE_S = 90.0
+DEADLINE_S = 180.0
+
+T = TypeVar("T")
+
+
+def wait_for(look: Callable[[], T | None]) -> T:
+    """The first true thing that look returns; processes that import torch take their time."""
+    return links_testing.wait_for(look, DEADLINE_S)
 
 
 def promptmatte(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -77,11 +85,11 @@ def status_of(address: str, server: Server) -> dict[str, Any]:
         return dict(reply["status"])
 
     try:
-        return wait_for(ask, DEADLINE_S)
+        return wait_for(ask)
     finally:
         link.close()
 
 
 def next_matte(link: ClientLink) -> Any:
     """The next matte of a link."""
-    return wait_for(lambda: link.latest_matte(timeout_s=0.5), DEADLINE_S)
+    return wait_for(lambda: link.latest_matte(timeout_s=0.5))

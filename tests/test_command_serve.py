@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from links_testing import free_address, free_zmq_address, wait_for
+from links_testing import free_address, free_zmq_address
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
-from server_testing import Server, next_matte, promptmatte, status_of
+from server_testing import Server, next_matte, promptmatte, status_of, wait_for
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--out", type=Path, default=Path("runs/embedded"), metavar="DIR",
         help="for checkpoints, weights and card; a stopped run goes on there (%(default)s)",
     )  # fmt: skip
-    embedded.add_argument("--steps", type=int, default=2600)
+    embedded.add_argument("--steps", type=int, default=1400)
     embedded.add_argument("--batch", type=int, default=8)
     embedded.add_argument("--input-side", type=int, default=320, help="pixels; area is its square")
     embedded.add_argument("--seed", type=int, default=0)

@@ -71,6 +71,7 @@ class EmbeddedNetwork(nn.Module):
 
     image -> timm backbone -> neck (stride 16) -+
     text  -> text tower -> TextProjection -> virtual point -+-> SAM mask decoder -> logits, IoU
+                                              likeness of both: mask prompt -+
     """
 
     def __init__(self, architecture: EmbeddedArchitecture) -> None:
@@ -110,6 +111,10 @@ class EmbeddedNetwork(nn.Module):
             output_dim=dim,
         )
         self.text_projection = TextProjection(text_dim=dim, prompt_dim=dim)
+        self.pixel_key = nn.Conv2d(dim, dim, 1)
+        self.word_query = nn.Linear(dim, dim)
+        self.likeness_scale = nn.Parameter(torch.tensor(10.0))
+        self.likeness_bias = nn.Parameter(torch.tensor(-2.0))
         self.text_type = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.empty_position = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
 
@@ -128,16 +133,29 @@ class EmbeddedNetwork(nn.Module):
         point = self.text_projection(self.text_tower(ids)).unsqueeze(1) + self.text_type
         return torch.cat([point, self.empty_position.expand(len(point), -1, -1)], dim=1)
 
+    def likeness(self, embedding: Tensor, words: Tensor) -> Tensor:
+        """How much each place is like its word, as logits [N, 1, H/4, W/4]: scaled cosine of
+        image embedding [N, dim, H/16, W/16] and text point [N, dim]."""
+        pixels = F.normalize(self.pixel_key(embedding), dim=1)
+        query = F.normalize(self.word_query(words), dim=1)
+        cosine = torch.einsum("nchw,nc->nhw", pixels, query).unsqueeze(1)
+        logits = cosine * self.likeness_scale + self.likeness_bias
+        return F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+
     def decode(self, features: ImageFeatures, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask logits [N, 3, H/4, W/4] and predicted IoU [N, 3]; a row of features a prompt."""
+        """Mask logits [N, 3, H/4, W/4] and predicted IoU [N, 3]; a row of features a prompt.
+
+        The likeness map is SAM's mask prompt, and the decoder's masks correct it. By attention
+        alone the decoder was slow to tell words apart.
+        """
         height, width = features.embedding.shape[-2:]
         position = self.prompt_encoder.pe_layer((height, width)).unsqueeze(0)
-        dense = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        coarse = self.likeness(features.embedding, tokens[:, 0])
         masks, quality = self.mask_decoder.predict(
             image=features.embedding,
             position=position,
             tokens=tokens,
-            dense=dense.expand(len(tokens), -1, height, width),
+            dense=self.prompt_encoder.mask_downscaling(coarse),
             skips=features.skips,
         )
-        return masks, quality
+        return masks + coarse, quality

@@ -1,6 +1,6 @@
 """The test source: real photographs cut out and moved over each other, the matte known.
 
-The photographs lie in the scikit-image package (astronaut, chelsea, motorcycle_left); only
+The photographs lie in the scikit-image package (astronaut, chelsea, rocket); only
 their cut-out mattes are shipped with promptmatte. Nothing is downloaded.
 """
 
@@ -30,7 +30,7 @@ Numbers = TypeVar("Numbers", Pixels, Alpha)
 BASE_HEIGHT = 540
 """Motions below are in pixels of a picture this high; other sizes scale them."""
 
-BACKGROUND = "motorcycle_left.png"
+BACKGROUND = "rocket.jpg"
 CUT_OUTS = {"person": "astronaut", "cat": "chelsea"}
 """Thing -> photograph. The person's matte includes the helmet that she holds."""
 
@@ -47,7 +47,7 @@ class Layer:
 
 
 class TestPictures:
-    """Pictures of a person and a cat before a workshop, the same for the same index.
+    """Pictures of an astronaut and a cat before a rocket, the same for the same index.
 
     things: which cut-outs appear, from `CUT_OUTS`. ConfigError for an unknown thing or an
     unusable size; SourceError without scikit-image.

@@ -37,12 +37,12 @@ EMA_DECAY = 0.997
 class TrainingConfig:
     """What decides a training run; stored in its checkpoints."""
 
-    steps: int = 3000
+    steps: int = 1400
     batch: int = 8
     queries: int = 3
     learning_rate: float = 4e-4
     backbone_rate: float = 0.3
-    text_steps: int = 500
+    text_steps: int = 250
     weight_decay: float = 0.02
     seed: int = 0
     save_every: int = 200
