@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from machine import machine
 from promptmatte.config import PipelineConfig
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.matte.edges import EdgeRefiner
@@ -149,18 +146,6 @@ def percentiles(values: list[float]) -> dict[str, float]:
     return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 95, 99)}
 
 
-def commit() -> str:
-    """The commit this ran at, or unknown."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
 def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -168,10 +153,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     report = {
         "benchmark": "matte_loop",
-        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
+        **machine(),
         "opencv": cv2.__version__,
-        "commit": commit(),
         "rounds": rounds,
         "runs": [measure(size, prompts, rounds) for size in SIZES_HW for prompts in (1, 4)],
     }

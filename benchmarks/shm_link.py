@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from machine import machine
 from promptmatte_shm import ClientSession, FrameInfo, Matte, PixelFormat, ServerSession
 
 HEIGHT, WIDTH = 1080, 1920
@@ -96,18 +94,6 @@ def measure(pixel_format: PixelFormat, rounds: int) -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """The commit this ran at, or unknown."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
 def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -115,10 +101,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     report = {
         "benchmark": "shm_link",
-        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
+        **machine(),
         "numpy": np.__version__,
-        "commit": commit(),
         "rounds": rounds,
         **{f.name.lower(): measure(f, rounds) for f in (PixelFormat.GRAY8, PixelFormat.RGBA8)},
     }

@@ -18,7 +18,7 @@ from promptmatte_shm.errors import (
 from promptmatte_shm.frame import MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
 from promptmatte_shm.segment import checked_name
 from promptmatte_shm.server_session import ServerSession
-from promptmatte_shm.status import SessionStatus
+from promptmatte_shm.status import LinkStatus
 
 __all__ = [
     "MAX_CHANNELS",
@@ -27,6 +27,7 @@ __all__ = [
     "FrameFormatError",
     "FrameInfo",
     "LayoutError",
+    "LinkStatus",
     "Matte",
     "MessageTooLargeError",
     "PixelFormat",
@@ -35,7 +36,6 @@ __all__ = [
     "SessionBusyError",
     "SessionNameError",
     "SessionNotFoundError",
-    "SessionStatus",
     "ShmError",
     "checked_name",
 ]

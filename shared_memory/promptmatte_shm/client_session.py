@@ -22,7 +22,7 @@ from promptmatte_shm.ring import ReadCounts, checked_slot_count
 from promptmatte_shm.segment import checked_name
 from promptmatte_shm.server_session import DEFAULT_SLOTS
 from promptmatte_shm.slot import SlotHeader
-from promptmatte_shm.status import SessionStatus
+from promptmatte_shm.status import LinkStatus
 
 logger = logging.getLogger(__name__)
 
@@ -104,11 +104,11 @@ class ClientSession:
         return ask(connection.directory, payload, deadline_s)
 
     @property
-    def status(self) -> SessionStatus:
+    def status(self) -> LinkStatus:
         """Counters so far; connected: the server's heart has been seen to beat."""
         if not self._closed:
             self._current()
-        return SessionStatus(
+        return LinkStatus(
             connected=self._connected and not self._closed,
             sent=self._sent,
             **asdict(self._counts),

@@ -33,7 +33,7 @@ _ATTEMPTS = 4
 
 @dataclass(kw_only=True)
 class ReadCounts:
-    """Pictures received; torn, missed and rejected ones (see SessionStatus)."""
+    """Pictures received; torn, missed and rejected ones (see LinkStatus)."""
 
     received: int = 0
     torn: int = 0

@@ -21,7 +21,7 @@ from promptmatte_shm.pulse import Pulse
 from promptmatte_shm.ring import ReadCounts, checked_slot_count
 from promptmatte_shm.segment import checked_name
 from promptmatte_shm.slot import SlotHeader
-from promptmatte_shm.status import SessionStatus
+from promptmatte_shm.status import LinkStatus
 
 logger = logging.getLogger(__name__)
 
@@ -123,11 +123,11 @@ class ServerSession:
                 self._stop.wait(_MAILBOX_POLL_S)
 
     @property
-    def status(self) -> SessionStatus:
+    def status(self) -> LinkStatus:
         """Counters so far; connected: a client has called in the last two seconds."""
         counts = asdict(self._counts)
         counts["rejected"] += self._mailbox.rejected
-        return SessionStatus(connected=self._connected, sent=self._sent, **counts)
+        return LinkStatus(connected=self._connected, sent=self._sent, **counts)
 
     def _check_open(self) -> None:
         if self._stop.is_set():

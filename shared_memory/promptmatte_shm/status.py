@@ -1,4 +1,4 @@
-"""Counters of one end of a session."""
+"""Counters of one end of a link, of either kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionStatus:
+class LinkStatus:
     """Counters since this end was opened.
 
     connected: the other side shows life. sent/received: whole pictures. torn: reads

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from promptmatte_shm.status import LinkStatus
 
 from promptmatte.frame import Frame, Matte
 
+__all__ = ["ClientLink", "CommandHandler", "LinkStatus", "ServerLink"]
+
 CommandHandler = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Answers one command (a JSON object) with a JSON object; raises PromptMatteError to refuse."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinkStatus:
-    """Counters of one end of a link since it was opened.
-
-    connected: the other side shows life. received/sent: whole pictures. torn: reads
-    that were overwritten meanwhile and thrown away. missed: newer pictures that
-    replaced unread ones. rejected: arrivals that failed a check.
-    """
-
-    connected: bool
-    sent: int = 0
-    received: int = 0
-    torn: int = 0
-    missed: int = 0
-    rejected: int = 0
 
 
 class ServerLink(Protocol):

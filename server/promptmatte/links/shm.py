@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,6 @@ from promptmatte_shm import (
     MessageTooLargeError,
     ServerSession,
     SessionNameError,
-    SessionStatus,
     ShmError,
     checked_name,
 )
@@ -44,10 +42,6 @@ def _link_errors() -> Iterator[None]:
         raise LinkError(str(error)) from error
 
 
-def _link_status(status: SessionStatus) -> LinkStatus:
-    return LinkStatus(**asdict(status))
-
-
 class ShmServerLink:
     """The engine's end of a session."""
 
@@ -66,7 +60,7 @@ class ShmServerLink:
     @property
     def status(self) -> LinkStatus:
         """Counters so far."""
-        return _link_status(self._session.status)
+        return self._session.status
 
     def latest_frame(self, timeout_s: float = 0.0) -> Frame | None:
         """The newest unseen frame a client sent; None when none came in time."""
@@ -98,7 +92,7 @@ class ShmClientLink:
     @property
     def status(self) -> LinkStatus:
         """Counters so far."""
-        return _link_status(self._session.status)
+        return self._session.status
 
     def send_frame(self, frame: Frame) -> None:
         """Hands the server a frame; dropped while there is none."""

@@ -8,8 +8,12 @@ import numpy.typing as npt
 
 from promptmatte.clock import Clock
 from promptmatte.errors import ConfigError, SourceError
-from promptmatte.frame import Frame
-from promptmatte.sources.latest_reader import FIRST_PICTURE_S, SILENCE_S, LatestReader
+from promptmatte.sources.latest_reader import (
+    FIRST_PICTURE_S,
+    SILENCE_S,
+    LatestReader,
+    LatestSource,
+)
 
 
 class CaptureDevice:
@@ -31,7 +35,7 @@ class CaptureDevice:
         self._capture.release()
 
 
-class CameraSource:
+class CameraSource(LatestSource):
     """The newest picture of a camera: `device` is its number or its path (/dev/video0)."""
 
     def __init__(
@@ -47,37 +51,20 @@ class CameraSource:
                 "expected camera:NUMBER (camera:0 is the first) or camera:/dev/NAME; "
                 f"got camera:{device}"
             )
-        self._name = f"camera:{device}"
+        name = f"camera:{device}"
         capture = cv2.VideoCapture(int(device) if device.isdecimal() else device)
         if not capture.isOpened():
             capture.release()
             raise SourceError(
-                f"cannot open {self._name}: check that it is connected, that this program may "
+                f"cannot open {name}: check that it is connected, that this program may "
                 "use it (privacy settings) and that no other program does"
             )
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self._reader = LatestReader(
+        reader = LatestReader(
             CaptureDevice(capture),
-            name=self._name,
+            name=name,
             clock=clock,
             first_picture_s=first_picture_s,
             silence_s=silence_s,
         )
-
-    @property
-    def name(self) -> str:
-        """camera:DEVICE."""
-        return self._name
-
-    @property
-    def skipped(self) -> int:
-        """Pictures replaced by newer ones before anyone read them."""
-        return self._reader.skipped
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The newest unread picture; SourceError once the camera gives none any more."""
-        return self._reader.read(timeout_s)
-
-    def close(self) -> None:
-        """Stops the reader, which frees the camera."""
-        self._reader.close()
+        super().__init__(reader, name=name)

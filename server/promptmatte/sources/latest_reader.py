@@ -139,3 +139,29 @@ class LatestReader:
         with self._changed:
             self._error = error
             self._changed.notify_all()
+
+
+class LatestSource:
+    """A Source that gives the newest picture of a LatestReader and passes older ones over."""
+
+    def __init__(self, reader: LatestReader, *, name: str) -> None:
+        self._reader = reader
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The source as typed, without credentials."""
+        return self._name
+
+    @property
+    def skipped(self) -> int:
+        """Pictures replaced by newer ones before anyone read them."""
+        return self._reader.skipped
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest unread picture; SourceError once none comes any more."""
+        return self._reader.read(timeout_s)
+
+    def close(self) -> None:
+        """Stops the reader, which frees the device."""
+        self._reader.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from promptmatte.clock import Clock
 from promptmatte.errors import SourceEnded, SourceError
-from promptmatte.frame import Frame
-from promptmatte.sources.latest_reader import LatestReader
+from promptmatte.sources.latest_reader import LatestReader, LatestSource
 from promptmatte.sources.pacing import Pacer
 from promptmatte.sources.redaction import redacted
 from promptmatte.sources.video import Picture, VideoDecoder
@@ -71,31 +70,12 @@ class StreamDevice:
         self._decoder.close()
 
 
-class StreamSource:
+class StreamSource(LatestSource):
     """The newest picture of a network stream."""
 
     def __init__(self, url: str, *, clock: Clock, loop: bool = True) -> None:
-        self._name = redacted(url)
-        device = StreamDevice(url, name=self._name, clock=clock, loop=loop)
+        name = redacted(url)
+        device = StreamDevice(url, name=name, clock=clock, loop=loop)
         # FFmpeg reports silence itself, after READ_TIMEOUT_S.
-        self._reader = LatestReader(
-            device, name=self._name, clock=clock, silence_s=2 * READ_TIMEOUT_S
-        )
-
-    @property
-    def name(self) -> str:
-        """The address without credentials."""
-        return self._name
-
-    @property
-    def skipped(self) -> int:
-        """Pictures replaced by newer ones before anyone read them."""
-        return self._reader.skipped
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The newest unread picture; SourceError once the stream is lost."""
-        return self._reader.read(timeout_s)
-
-    def close(self) -> None:
-        """Stops the reader, which closes the connection."""
-        self._reader.close()
+        reader = LatestReader(device, name=name, clock=clock, silence_s=2 * READ_TIMEOUT_S)
+        super().__init__(reader, name=name)

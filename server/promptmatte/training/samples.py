@@ -29,38 +29,11 @@ SMALLEST_SHARE = 0.003
 PASTED = {"ccp": "person", "human290": "person", "weizmann_horse": "horse"}
 """Data sets whose main subject is cut out and pasted over other pictures."""
 
-PARTS_OF_PERSON = frozenset(
-    [
-        "face",
-        "skin",
-        "hair",
-        "eyes",
-        "nose",
-        "mouth",
-        "clothes",
-        "jacket",
-        "coat",
-        "shirt",
-        "t-shirt",
-        "sweater",
-        "dress",
-        "skirt",
-        "pants",
-        "jeans",
-        "shorts",
-        "leggings",
-        "shoes",
-        "bag",
-        "hat",
-        "glasses",
-        "belt",
-        "scarf",
-        "tie",
-        "handbag",
-        "backpack",
-        "cyclist",
-    ]
-)
+PARTS_OF_PERSON = frozenset({
+    "face", "skin", "hair", "eyes", "nose", "mouth", "clothes", "jacket", "coat", "shirt",
+    "t-shirt", "sweater", "dress", "skirt", "pants", "jeans", "shorts", "leggings", "shoes",
+    "bag", "hat", "glasses", "belt", "scarf", "tie", "handbag", "backpack", "cyclist",
+})  # fmt: skip
 
 SIMILAR_COLOURS = (
     {"black", "grey"}, {"grey", "white"}, {"red", "orange"}, {"red", "pink"}, {"red", "brown"},

@@ -88,52 +88,13 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 TEMPLATES = ("{}",) * 6 + ("the {}", "a {}", "a photo of {}", "this {}", "all {}", "my {}")
 
-COLOURED = frozenset(
-    [
-        "car",
-        "bus",
-        "truck",
-        "train",
-        "boat",
-        "bicycle",
-        "motorcycle",
-        "airplane",
-        "jacket",
-        "coat",
-        "shirt",
-        "t-shirt",
-        "sweater",
-        "dress",
-        "skirt",
-        "pants",
-        "jeans",
-        "shorts",
-        "leggings",
-        "shoes",
-        "bag",
-        "hat",
-        "scarf",
-        "clothes",
-        "hair",
-        "horse",
-        "cow",
-        "dog",
-        "cat",
-        "bird",
-        "flower",
-        "book",
-        "chair",
-        "couch",
-        "cup",
-        "bottle",
-        "building",
-        "door",
-        "sign",
-        "umbrella",
-        "suitcase",
-        "backpack",
-    ]
-)
+COLOURED = frozenset({
+    "car", "bus", "truck", "train", "boat", "bicycle", "motorcycle", "airplane", "jacket",
+    "coat", "shirt", "t-shirt", "sweater", "dress", "skirt", "pants", "jeans", "shorts",
+    "leggings", "shoes", "bag", "hat", "scarf", "clothes", "hair", "horse", "cow", "dog", "cat",
+    "bird", "flower", "book", "chair", "couch", "cup", "bottle", "building", "door", "sign",
+    "umbrella", "suitcase", "backpack",
+})  # fmt: skip
 """Concepts that people pick out by colour ("red car")."""
 
 COLOURS = (
