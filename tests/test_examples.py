@@ -62,3 +62,9 @@ def test_the_reader_says_that_there_is_no_server(kind: str) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "is the server running?" in done.stderr
+
+
+def test_the_readme_shows_the_example_that_runs() -> None:
+    example = (EXAMPLES / "read_mattes_shm.py").read_text(encoding="utf-8")
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    assert example[example.index("import sys") :] in readme

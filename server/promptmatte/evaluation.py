@@ -59,46 +59,39 @@ def iou(matte: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
 
 
 class Evaluation:
-    """One run over a folder: iterate pictures(), then result().
+    """One run over a folder: iterate pictures(model), then result(model).
 
     The matte is the product's own for a still picture: decoded, fitted to the edges,
     empty below the confidence floor, cut at half alpha.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        prompts: list[LabelledPrompt],
-        model: Model,
-        *,
-        stride: int,
-        limit: int | None,
+        self, folder: Path, prompts: list[LabelledPrompt], *, stride: int, limit: int | None
     ) -> None:
         if stride < 1 or (limit is not None and limit < 1):
             raise ConfigError(f"expected stride and limit of at least 1; got {stride} and {limit}")
         self.pairs = picture_pairs(folder)[::stride][:limit]
         _, self._ignore = read_classes(folder)
         self._prompts = prompts
-        self._model = model
         self._times_s: list[float] = []
         self._ious: dict[str, list[float]] = {p.prompt.text: [] for p in prompts}
         self._empty: dict[str, list[bool]] = {p.prompt.text: [] for p in prompts}
 
-    def pictures(self) -> Iterator[Path]:
+    def pictures(self, model: Model) -> Iterator[Path]:
         """Measures picture by picture; yields each one's path when it is done."""
         for image, mask in self.pairs:
-            self._measure(image, mask)
+            self._measure(model, image, mask)
             yield image
 
-    def _measure(self, image: Path, mask: Path) -> None:
+    def _measure(self, model: Model, image: Path, mask: Path) -> None:
         frame, labels = read_image(image), read_mask(mask)
         known = ~np.isin(labels, self._ignore)
         start = time.perf_counter()
-        scene = self._model.encode(frame)
+        scene = model.encode(frame)
         alphas = []
         for first in range(0, len(self._prompts), 4):
             prompts = PromptSet(prompts=tuple(p.prompt for p in self._prompts[first : first + 4]))
-            matte = still_matte(self._model, scene, frame, prompts, config=PipelineConfig())
+            matte = still_matte(model, scene, frame, prompts, config=PipelineConfig())
             alphas += [matte.alpha[..., c] for c in range(len(prompts.prompts))]
         self._times_s.append(time.perf_counter() - start)
         for entry, alpha in zip(self._prompts, alphas, strict=True):
@@ -110,15 +103,15 @@ class Evaluation:
             else:
                 self._empty[entry.prompt.text].append(float(matte_here.mean()) < EMPTY_SHARE)
 
-    def result(self) -> dict[str, Any]:
+    def result(self, model: Model) -> dict[str, Any]:
         """Model, device, median ms_per_image and, per prompt, miou, n, absent_n, absent_empty."""
 
         def mean(values: list[float] | list[bool]) -> float | None:
             return round(float(np.mean(values)), 4) if values else None
 
         return {
-            "model": self._model.name,
-            "device": self._model.device,
+            "model": model.name,
+            "device": model.device,
             "ms_per_image": round(1e3 * float(np.median(self._times_s)), 2),
             "prompts": {
                 text: {

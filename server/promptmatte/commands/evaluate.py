@@ -44,18 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         checked_output(arguments.json)
     evaluation = Evaluation(
-        arguments.folder,
-        prompts,
-        model_from(arguments),
-        stride=arguments.stride,
-        limit=arguments.limit,
+        arguments.folder, prompts, stride=arguments.stride, limit=arguments.limit
     )
+    model = model_from(arguments)
     console = Console()
-    for _ in track(
-        evaluation.pictures(), "measuring", total=len(evaluation.pairs), console=console,
-    ):  # fmt: skip
+    count = len(evaluation.pairs)
+    for _ in track(evaluation.pictures(model), "measuring", total=count, console=console):
         pass
-    result = evaluation.result()
+    result = evaluation.result(model)
     table = Table("prompt", "mean IoU", "n", "absent empty", "absent n")
     for text, row in result["prompts"].items():
         values = (row["miou"], row["n"], row["absent_empty"], row["absent_n"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptmatte.errors import ConfigError
-from promptmatte.prompts import Prompt
+from promptmatte.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
     from promptmatte.models.protocol import Model
@@ -67,10 +67,10 @@ def add_prompt_options(parser: argparse.ArgumentParser, *, required: bool) -> No
 
 
 def prompts_from(arguments: argparse.Namespace) -> tuple[Prompt, ...]:
-    """The prompts of add_prompt_options' arguments; PromptError."""
-    return tuple(
-        Prompt(text=text, negative=tuple(negative)) for text, negative in arguments.prompts or ()
-    )
+    """The prompts of add_prompt_options' arguments; PromptError for more than four too."""
+    given = arguments.prompts or ()
+    prompts = tuple(Prompt(text=text, negative=tuple(negative)) for text, negative in given)
+    return PromptSet(prompts=prompts).prompts
 
 
 def checked_output(path: Path) -> Path:

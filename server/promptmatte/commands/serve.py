@@ -25,10 +25,13 @@ from promptmatte.commands.options import (
     prompts_from,
 )
 from promptmatte.config import PipelineConfig
-from promptmatte.errors import PromptMatteError
+from promptmatte.errors import PromptMatteError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from promptmatte.pipeline import Pipeline
+    from promptmatte.sources import Source
 
 LINK_KINDS = ("shm:", "zmq:")
 
@@ -84,11 +87,16 @@ def run(arguments: argparse.Namespace) -> int:
             link = open_server_link(address)
             stack.callback(link.close)
             links.append(link)
+        opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
+        for first in opened:
+            stack.callback(first.close)
         _leave_a_core_to_the_matte_loop()
         model = model_from(arguments)
         _warn_of_idle_gpu(console)
         pipeline = Pipeline(
-            open_source=lambda: open_source(source, clock=clock, links=links),
+            open_source=lambda: (
+                opened.pop() if opened else open_source(source, clock=clock, links=links)
+            ),
             model=model,
             links=links,
             config=config,
@@ -107,9 +115,21 @@ def run(arguments: argparse.Namespace) -> int:
             _wait(pipeline, stop, arguments.seconds)
         finally:
             pipeline.stop()
+        status = pipeline.status()
         if arguments.report:
-            _write_report(arguments.report, pipeline.status())
+            _write_report(arguments.report, status)
+        if status["state"].startswith("failed"):
+            raise PromptMatteError(f"the server stopped by itself; {status['state']}")
     return 0
+
+
+def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:
+    """The source, so that one which can never work is refused before the model is loaded;
+    none when it is only not there yet: the pipeline waits for it."""
+    try:
+        return [open_source()]
+    except SourceError:
+        return []
 
 
 def _wait(pipeline: Pipeline, stop: threading.Event, seconds: float | None) -> None:
