@@ -20,7 +20,7 @@ class PipelineConfig:
     """
 
     encode_hz: float = 8.0
-    confidence_floor: float = 0.5
+    confidence_floor: float = 0.3
     flow_side_px: int = 320
     history_frames: int = 32
     retry_s: tuple[float, float] = (0.5, 8.0)
