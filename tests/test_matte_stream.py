@@ -124,7 +124,7 @@ def test_a_new_shot_shows_nothing_of_the_old_one(stream: MatteStream, change: st
     )
 
 
-@pytest.mark.parametrize("confidence", [0.0, 0.49, float("nan"), float("inf"), -3.0])
+@pytest.mark.parametrize("confidence", [0.0, 0.29, float("nan"), float("inf"), -3.0])
 def test_low_or_nonsense_confidence_gives_an_empty_alpha(
     stream: MatteStream, confidence: float
 ) -> None:

@@ -18,5 +18,5 @@ def still_matte(
     stream.anchor(scene.info, model.decode(scene, model.embed(prompts)), prompts)
     matte = stream.step(frame)
     if matte is None:
-        raise ModelError(f"expected a scene of frame {frame.info}; got one of {scene.info}")
+        raise ModelError(f"expected a Scene of frame {frame.info}; got one of {scene.info}")
     return matte
