@@ -108,7 +108,7 @@ def test_the_short_address_is_the_default_one() -> None:
         "zmq:tcp://127.0.0.1:5571/",
         "zmq:tcp://127.0.0.1:5571\n",
         "zmq:tcp://*:5571",
-        "zmq:ipc:///tmp/x",
+        "zmq:ipc:///run/x",
         "zmq:tcp://" + "a" * 5000,
     ],
 )

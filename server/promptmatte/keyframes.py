@@ -111,7 +111,7 @@ class KeyframeWorker:
         now_ns = self._clock.now_ns()
         due = now_ns >= self._due_ns
         if scene is None or not self._is_current(scene.info):
-            scene = self._encode(frame, now_ns)
+            scene = self._encode(frame, thumbnail_of(frame), now_ns)
         elif changed and not (due and self._passed_over):
             self._passed_over = due  # once: prompts that change all the time must not stop encodes
         elif due:
@@ -146,15 +146,15 @@ class KeyframeWorker:
             self._schedule(now_ns)
             self._at = frame.info
             return scene
-        return self._encode(frame, now_ns)
+        return self._encode(frame, thumbnail, now_ns)
 
-    def _encode(self, frame: Frame, now_ns: int) -> Scene:
+    def _encode(self, frame: Frame, thumbnail: npt.NDArray[np.uint8], now_ns: int) -> Scene:
         self._schedule(now_ns)
         self._at = frame.info
         self._scene = self._decoded = None
         scene = self._model.encode(frame)
         self._counters.encode(self._clock.now_ns())
-        self._scene, self._thumbnail = scene, thumbnail_of(frame)
+        self._scene, self._thumbnail = scene, thumbnail
         return scene
 
     def _schedule(self, now_ns: int) -> None:

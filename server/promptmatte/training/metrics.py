@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from promptmatte.evaluation import EMPTY_SHARE, iou
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
@@ -17,8 +18,6 @@ from promptmatte.training.datasets import Dataset
 from promptmatte.training.samples import SMALLEST_SHARE, Crop, read_labelled
 
 ABSENT_PER_PICTURE = 6
-EMPTY_SHARE = 0.01
-"""A matte that covers less of the picture than this counts as empty."""
 
 
 @dataclass(kw_only=True)
@@ -96,8 +95,7 @@ def _score_picture(
             score = own.setdefault(concept, ConceptScore())
             if concept in present:
                 here, known = masks[concept]
-                union = ((matte | here) & known).sum()
-                score.ious.append(float((matte & here & known).sum() / max(1, union)))
+                score.ious.append(iou(matte & known, here & known))
                 score.present_confidence.append(confidence)
             else:
                 score.absent_confidence.append(confidence)
