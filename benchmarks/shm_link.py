@@ -5,7 +5,8 @@
 Every turn sends and receives one matte through real sessions, and takes the same bytes
 with np.copyto into and out of plain arrays, as many as the ring has slots, with nothing
 around it. So the load of the machine and the state of its caches fall on both alike.
-of_memcpy: median time of the plain copies over median time of the link's.
+of_memcpy: median time of the plain copies over median time of the link's. With a fill the
+bytes are alpha and fill; a reader without it is measured beside a copy of the alpha only.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ from promptmatte_shm import ClientSession, FrameInfo, Matte, PixelFormat, Server
 HEIGHT, WIDTH = 1080, 1920
 SLOTS = 4
 WARM_UP = 25
+
+Arrays = list[npt.NDArray[np.generic]]
 
 
 def timed_ms(action: Callable[[], Any]) -> tuple[float, Any]:
@@ -50,48 +54,110 @@ def summary(
     return result
 
 
-def measure(pixel_format: PixelFormat, rounds: int) -> dict[str, Any]:
-    """Times of one format at 1080p."""
-    shape = (HEIGHT, WIDTH, pixel_format.channels)
-    alpha = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    info = FrameInfo(stream_id=1, seq=0, pts_ns=0, captured_ns=0)
-    matte = Matte(
-        info=info, alpha=alpha, anchor_seq=0, age_ms=0.0, confidence=(1.0,), prompts_version=1
-    )
-    plain = [np.zeros_like(alpha) for _ in range(SLOTS)]
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What is sent in a run, and whether its fill is read too."""
+
+    alpha: PixelFormat
+    fill: PixelFormat | None = None
+    with_fill: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its key in the report."""
+        fill = f"+{self.fill.name.lower()}" if self.fill else ""
+        return f"{self.alpha.name.lower()}{fill}{'' if self.with_fill else '_not_read'}"
+
+    def matte(self) -> Matte:
+        """A matte of noise at 1080p."""
+        rng = np.random.default_rng(0)
+        alpha, fill = (
+            rng.integers(0, 256, (HEIGHT, WIDTH, kind.channels), np.uint8) if kind else None
+            for kind in (self.alpha, self.fill)
+        )
+        return Matte(
+            info=FrameInfo(stream_id=1, seq=0, pts_ns=0, captured_ns=0),
+            alpha=alpha, anchor_seq=0, age_ms=0.0, confidence=(1.0,), prompts_version=1,
+            fill=fill,
+        )  # fmt: skip
+
+
+def copied(sources: Arrays) -> Arrays:
+    """New arrays with the same bytes, as a reader makes them."""
+    copies = [np.empty_like(source) for source in sources]
+    for copy, source in zip(copies, sources, strict=True):
+        np.copyto(copy, source)
+    return copies
+
+
+def copy_into(places: Arrays, sources: Arrays) -> None:
+    """The same bytes in these arrays, as a writer leaves them in a slot."""
+    for place, source in zip(places, sources, strict=True):
+        np.copyto(place, source)
+
+
+def measure(load: Load, rounds: int) -> dict[str, Any]:
+    """Times of one load."""
+    matte = load.matte()
+    sent = [matte.alpha] if matte.fill is None else [matte.alpha, matte.fill]
+    read = sent if load.with_fill else sent[:1]
+    plain = [copied(sent) for _ in range(SLOTS)]
     session = f"bench{os.getpid()}"
     times_ms: dict[str, list[float]] = {name: [] for name in ("in", "out", "send", "receive")}
     with ServerSession(session, slot_count=SLOTS) as server, ClientSession(session) as client:
         while not client.status.connected:
             time.sleep(0.01)
         for turn in range(rounds + WARM_UP):
-            array = plain[turn % SLOTS]
-            in_ms, _ = timed_ms(lambda array=array: np.copyto(array, alpha))
-            out_ms, _ = timed_ms(lambda array=array: np.copyto(np.empty(shape, np.uint8), array))
+            slot = plain[turn % SLOTS]
+            in_ms, _ = timed_ms(lambda slot=slot: copy_into(slot, sent))
+            out_ms, _ = timed_ms(lambda slot=slot: copied(slot[: len(read)]))
             send_ms, _ = timed_ms(lambda: server.send_matte(matte))
-            receive_ms, got = timed_ms(client.latest_matte)
-            if got is None or (turn == rounds and not np.array_equal(got.alpha, alpha)):
+            receive_ms, got = timed_ms(lambda: client.latest_matte(with_fill=load.with_fill))
+            if got is None or (turn == rounds and not same(got, read)):
                 raise SystemExit("a matte was lost or changed on its way")
             if turn >= WARM_UP:
-                for times, ms in zip(
-                    times_ms.values(), (in_ms, out_ms, send_ms, receive_ms), strict=True
-                ):
+                turn_ms = (in_ms, out_ms, send_ms, receive_ms)
+                for times, ms in zip(times_ms.values(), turn_ms, strict=True):
                     times.append(ms)
         torn = client.status.torn
-    ms = {name: np.array(times) for name, times in times_ms.items()}
-    size = alpha.nbytes
+    sizes = [sum(array.nbytes for array in arrays) for arrays in (sent, read)]
     return {
         "size": f"{WIDTH}x{HEIGHT}",
-        "bytes": size,
+        "bytes_sent": sizes[0],
+        "bytes_read": sizes[1],
         "slots": SLOTS,
         "torn": torn,
-        "memcpy": summary(ms["in"] + ms["out"], 2 * size),
-        "send": summary(ms["send"], size, plain_ms=ms["in"]),
-        "receive": summary(ms["receive"], size, plain_ms=ms["out"]),
-        "send_and_receive": summary(
-            ms["send"] + ms["receive"], 2 * size, plain_ms=ms["in"] + ms["out"]
-        ),
+        **summaries({name: np.array(times) for name, times in times_ms.items()}, *sizes),
     }
+
+
+def same(got: Matte, read: Arrays) -> bool:
+    """Whether these arrays came, and no fill that was not to be read."""
+    arrays = [array for array in (got.alpha, got.fill) if array is not None]
+    return len(arrays) == len(read) and all(map(np.array_equal, arrays, read))
+
+
+def summaries(
+    ms: dict[str, npt.NDArray[np.float64]], sent_bytes: int, read_bytes: int
+) -> dict[str, dict[str, float]]:
+    """The plain copies, both ways of the link and the two together."""
+    plain_ms, link_ms = ms["in"] + ms["out"], ms["send"] + ms["receive"]
+    both_bytes = sent_bytes + read_bytes
+    return {
+        "memcpy": summary(plain_ms, both_bytes),
+        "send": summary(ms["send"], sent_bytes, plain_ms=ms["in"]),
+        "receive": summary(ms["receive"], read_bytes, plain_ms=ms["out"]),
+        "send_and_receive": summary(link_ms, both_bytes, plain_ms=plain_ms),
+    }
+
+
+LOADS = (
+    Load(alpha=PixelFormat.GRAY8),
+    Load(alpha=PixelFormat.RGBA8),
+    Load(alpha=PixelFormat.GRAY8, fill=PixelFormat.RGB8),
+    Load(alpha=PixelFormat.GRAY8, fill=PixelFormat.RGB8, with_fill=False),
+    Load(alpha=PixelFormat.GRAY8, fill=PixelFormat.RGBA8),
+)
 
 
 def main() -> None:
@@ -104,7 +170,7 @@ def main() -> None:
         **machine(),
         "numpy": np.__version__,
         "rounds": rounds,
-        **{f.name.lower(): measure(f, rounds) for f in (PixelFormat.GRAY8, PixelFormat.RGBA8)},
+        **{load.name: measure(load, rounds) for load in LOADS},
     }
     print(json.dumps(report, indent=2))
 

@@ -14,7 +14,7 @@ with zmq.Context() as context, context.socket(zmq.SUB) as mattes:
     while read < int(count):
         if not mattes.poll(3000):
             sys.exit(f"expected mattes at {address}; got none: is the server running?")
-        _, header, pixels = mattes.recv_multipart()
+        _, header, pixels, *_fill = mattes.recv_multipart()
         matte = msgpack.unpackb(header)
         if matte["serial"] == serial:  # the last one again, for readers that came late
             continue

@@ -94,9 +94,12 @@ def make_frame(
 
 
 def make_matte(
-    seq: int, size_hw: tuple[int, int] = (9, 7), pixel_format: PixelFormat = PixelFormat.GRAY8
+    seq: int,
+    size_hw: tuple[int, int] = (9, 7),
+    pixel_format: PixelFormat = PixelFormat.GRAY8,
+    fill_format: PixelFormat | None = None,
 ) -> Matte:
-    """A matte whose alpha follows from its seq."""
+    """A matte whose alpha and fill follow from its seq."""
     return Matte(
         info=FrameInfo(stream_id=2**62 + 5, seq=seq, pts_ns=-seq * 7, captured_ns=10**15 + seq),
         alpha=picture(seq, size_hw, pixel_format),
@@ -104,6 +107,7 @@ def make_matte(
         age_ms=1.5 * seq,
         confidence=(0.25, 1.0, 0.0, 0.5)[: pixel_format.channels],
         prompts_version=seq + 1,
+        fill=None if fill_format is None else picture(10_000 + seq, size_hw, fill_format),
     )
 
 

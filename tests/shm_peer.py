@@ -57,8 +57,13 @@ def frame(value: int = 0, shape: tuple[int, int, int] = (6, 8, 3), seq: int = 1)
     return Frame(info=info(seq), pixels=np.full(shape, value, np.uint8))
 
 
-def matte(value: int = 0, shape: tuple[int, int, int] = (6, 8, 1), seq: int = 1) -> Matte:
-    """A matte of one value."""
+def matte(
+    value: int = 0,
+    shape: tuple[int, int, int] = (6, 8, 1),
+    seq: int = 1,
+    fill_channels: int = 0,
+) -> Matte:
+    """A matte of one value, with a fill of the same value if that has channels."""
     return Matte(
         info=info(seq),
         alpha=np.full(shape, value, np.uint8),
@@ -66,6 +71,7 @@ def matte(value: int = 0, shape: tuple[int, int, int] = (6, 8, 1), seq: int = 1)
         age_ms=12.5,
         confidence=(0.25, 1.0),
         prompts_version=3,
+        fill=np.full((*shape[:2], fill_channels), value, np.uint8) if fill_channels else None,
     )
 
 
@@ -96,26 +102,15 @@ def serve(name: str) -> None:
             time.sleep(0.002)
 
 
-def fill(name: str) -> None:
-    """A server that sends 1 MB mattes of one value each as fast as it can on two slots."""
+def flood(name: str) -> None:
+    """A server that sends 1 MB mattes of one value each, every other value with a fill of the
+    same value, as fast as it can on two slots."""
     with ServerSession(name, slot_count=2) as server:
-        alpha = np.zeros((1024, 1024, 1), np.uint8)
         print("ready", flush=True)
         for seq in itertools.count(1):
-            alpha = alpha.copy()
-            alpha[:] = seq % 256
-            template = matte(0, (1, 1, 1), seq)
+            told = matte(seq % 256, (512, 512, 4), seq, fill_channels=3 * (seq % 2))
             for _ in range(4):
-                server.send_matte(
-                    Matte(
-                        info=template.info,
-                        alpha=alpha,
-                        anchor_seq=template.anchor_seq,
-                        age_ms=0.0,
-                        confidence=(),
-                        prompts_version=seq,
-                    )
-                )
+                server.send_matte(told)
 
 
 def read(name: str) -> None:
@@ -151,5 +146,5 @@ def ask(name: str) -> None:
 
 
 if __name__ == "__main__":
-    roles = {role.__name__: role for role in (serve, fill, read, send, ask)}
+    roles = {role.__name__: role for role in (serve, flood, read, send, ask)}
     roles[sys.argv[1]](sys.argv[2])

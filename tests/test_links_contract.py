@@ -1,15 +1,18 @@
 """What every link promises, asked of each kind."""
 
+import random
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from links_testing import PATIENCE_S, Child, free_address, make_frame, make_matte, wait_for
 from promptmatte.errors import CommandError, ConfigError, LinkError
-from promptmatte.frame import Matte, PixelFormat
+from promptmatte.frame import Frame, FrameInfo, Matte, PixelFormat
 from promptmatte.links import (
     ClientLink,
     ServerLink,
@@ -17,6 +20,10 @@ from promptmatte.links import (
     open_client_link,
     open_server_link,
 )
+from promptmatte.sources.link import LinkSource
+from promptmatte_shm import FrameDelay
+
+FILLS = [None, PixelFormat.RGB8, PixelFormat.RGBA8]
 
 SERVER = """
 import os, sys, time
@@ -93,6 +100,9 @@ def assert_same(got: Matte, sent: Matte) -> None:
     assert got.confidence == sent.confidence
     assert got.prompts_version == sent.prompts_version
     np.testing.assert_array_equal(got.alpha, sent.alpha)
+    assert got.fill_format is sent.fill_format
+    if sent.fill is not None:
+        np.testing.assert_array_equal(got.fill, sent.fill)
 
 
 def test_each_address_opens_its_own_kind(ends: Ends) -> None:
@@ -116,6 +126,88 @@ def test_a_matte_arrives_as_it_was(
     server.send_matte(sent)
     assert_same(next_matte(client), sent)
     assert client.latest_matte() is None
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (53, 37), (270, 480)])
+@pytest.mark.parametrize("pixel_format", [PixelFormat.GRAY8, PixelFormat.RGBA8])
+@pytest.mark.parametrize("fill_format", FILLS)
+def test_a_matte_arrives_with_its_fill(
+    ends: Ends,
+    fill_format: PixelFormat | None,
+    pixel_format: PixelFormat,
+    size_hw: tuple[int, int],
+) -> None:
+    server, client = ends.server(), ends.client()
+    sent = make_matte(4, size_hw, pixel_format, fill_format)
+    server.send_matte(sent)
+    got = next_matte(client)
+    assert_same(got, sent)
+    if got.fill is not None:
+        with pytest.raises(ValueError, match="read-only"):
+            got.fill[0, 0, 0] = 1
+
+
+def test_a_fill_may_come_go_and_change_size_at_any_time(ends: Ends) -> None:
+    server, client, second = ends.server(), ends.client(), ends.client()
+    sizes = [(16, 16), (16, 16), (270, 480), (3, 5), (540, 960), (540, 961), (16, 16)]
+    kept = []
+    for seq in range(4 * len(sizes)):
+        fill_format = FILLS[seq % 3]
+        sent = make_matte(seq, sizes[seq // 2 % len(sizes)], fill_format=fill_format)
+        server.send_matte(sent)
+        for reader in (client, second):
+            kept.append((next_matte(reader, lambda m, s=seq: m.info.seq == s), sent))
+            assert_same(*kept[-1])
+    for got, sent in kept:
+        assert_same(got, sent)
+    assert client.status.rejected == second.status.rejected == 0
+
+
+def test_a_reader_may_go_without_the_fill(ends: Ends) -> None:
+    server, client, other = ends.server(), ends.client(), ends.client()
+    for seq, fill_format in enumerate([*FILLS, *FILLS]):
+        sent = make_matte(seq, (20, 30), PixelFormat.RGBA8, fill_format)
+        server.send_matte(sent)
+        without = wait_for(lambda: client.latest_matte(0.2, with_fill=False))
+        assert_same(without, replace(sent, fill=None))
+        assert_same(next_matte(other), sent)
+    server.send_matte(sent)
+    assert_same(next_matte(client), sent)
+
+
+def test_a_fill_that_does_not_lie_in_one_piece_arrives_as_it_looks(ends: Ends) -> None:
+    server, client = ends.server(), ends.client()
+    whole = make_matte(1, (20, 20), fill_format=PixelFormat.RGBA8)
+    part = replace(whole, alpha=whole.alpha[::2, 3:14], fill=whole.fill[::-2, 3:14, :3])
+    server.send_matte(part)
+    assert_same(next_matte(client), part)
+
+
+def test_a_sender_finds_its_own_frame_of_every_matte(ends: Ends) -> None:
+    server, client = ends.server(), ends.client()
+    source, delay = LinkSource(server), FrameDelay(6)
+    chance = random.Random(2)
+    waiting: deque[FrameInfo] = deque()
+    found = 0
+    for seq in range(60):
+        frame = make_frame(seq)
+        delay.put(frame)
+        client.send_frame(frame)
+        read: Frame = wait_for(lambda: source.read(0.2))
+        assert read.info == frame.info
+        if chance.random() < 0.8:
+            waiting.append(read.info)
+        while len(waiting) > chance.randrange(1, 5):
+            info = waiting.popleft()
+            server.send_matte(replace(make_matte(info.seq), info=info))
+            matte = next_matte(client)
+            own = delay.of(matte)
+            assert own is None or own.info == matte.info == info
+            if own is not None:
+                np.testing.assert_array_equal(own.pixels, make_frame(info.seq).pixels)
+                found += 1
+    assert found > 30
+    assert delay.misses + found == client.status.received
 
 
 def test_frames_of_every_format_arrive_as_they_were(ends: Ends) -> None:

@@ -65,7 +65,8 @@ def test_numbers_of_numpy_can_be_sent() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("version", 2),
+        ("version", 1),
+        ("version", 3),
         ("version", ABSENT),
         ("sender", -1),
         ("sender", 2**63),
@@ -96,6 +97,11 @@ def test_numbers_of_numpy_can_be_sent() -> None:
         ("confidence", [float("nan")]),
         ("confidence", [True]),
         ("confidence", ABSENT),
+        ("fill", -1),
+        ("fill", 2),
+        ("fill", 256),
+        ("fill", None),
+        ("fill", ABSENT),
         ("colour", 1),
     ],
 )
@@ -129,7 +135,7 @@ def test_pixels_of_another_size_are_rejected(size: int) -> None:
         b"\xc7\x00\x05",
         msgpack.packb([1, 2]),
         msgpack.packb({1: 2}),
-        msgpack.packb({"version": 1, "x": b"bytes"}),
+        msgpack.packb({"version": 2, "x": b"bytes"}),
         msgpack.packb({"version": msgpack.ExtType(1, b"x")}),
         msgpack.packb({"version": msgpack.Timestamp(1)}),
         b"\x81\xa1\xff\x01",
@@ -160,6 +166,76 @@ def test_garbage_never_gets_past_the_checks() -> None:
         assert matte.alpha.size == 12
         assert all(0 <= c <= 1 for c in matte.confidence)
     assert 0 < passed < 4000
+
+
+@pytest.mark.parametrize("fill_format", [PixelFormat.RGB8, PixelFormat.RGBA8])
+def test_a_fill_comes_back_as_it_was_without_a_copy(fill_format: PixelFormat) -> None:
+    matte = make_matte(5, (4, 3), PixelFormat.RGBA8, fill_format)
+    parts = wire.pixel_bytes(matte.alpha), wire.pixel_bytes(matte.fill)
+    got, stamp = wire.decode_matte(wire.encode_matte(matte, STAMP), *parts)
+    assert stamp == STAMP
+    assert got.fill_format is fill_format
+    assert not got.fill.flags.writeable
+    assert np.shares_memory(got.fill, matte.fill)
+    np.testing.assert_array_equal(got.alpha, matte.alpha)
+    np.testing.assert_array_equal(got.fill, matte.fill)
+
+
+def with_fill_fields() -> dict:
+    matte = make_matte(1, (4, 3), fill_format=PixelFormat.RGB8)
+    return msgpack.unpackb(wire.encode_matte(matte, STAMP))
+
+
+@pytest.mark.parametrize("size", [0, 12, 35, 37, 48, 36_000])
+def test_a_fill_of_another_size_is_rejected(size: int) -> None:
+    wire.decode_matte(msgpack.packb(with_fill_fields()), bytes(12), bytes(36))
+    with pytest.raises(WireError, match=f"expected 36 bytes of pixels for 3x4 rgb8; got {size}"):
+        wire.decode_matte(msgpack.packb(with_fill_fields()), bytes(12), bytes(size))
+
+
+def test_header_and_fill_come_together_or_not_at_all() -> None:
+    with pytest.raises(WireError, match=r"expected a fill as its header says \(2.*got none"):
+        wire.decode_matte(msgpack.packb(with_fill_fields()), bytes(12))
+    with pytest.raises(WireError, match=r"expected a fill as its header says \(0.*36 bytes"):
+        wire.decode_matte(msgpack.packb(good_matte_fields()), bytes(12), bytes(36))
+
+
+@pytest.mark.parametrize("fill_format", [1, 4, 5, 6, 255])
+def test_a_fill_of_another_format_is_rejected(fill_format: int) -> None:
+    fields = with_fill_fields() | {"fill": fill_format}
+    with pytest.raises(WireError, match=rf"expected fill as .* of \[2, 3\]; got {fill_format}"):
+        wire.decode_matte(msgpack.packb(fields), bytes(12), bytes(36))
+
+
+def test_garbage_with_a_fill_never_gets_past_the_checks() -> None:
+    chance = random.Random(7)
+    good = msgpack.packb(with_fill_fields())
+    passed = 0
+    for _ in range(5000):
+        body = bytearray(good)
+        for _ in range(chance.randrange(1, 4)):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        fill = chance.choice((None, b"", bytes(12), bytes(36), bytes(36), bytes(48)))
+        try:
+            matte, _ = wire.decode_matte(bytes(body), bytes(12), fill)
+        except WireError:
+            continue
+        passed += 1
+        assert matte.fill is None if fill is None else matte.fill.nbytes == len(fill)
+        assert matte.fill is None or matte.fill.shape[:2] == matte.size_hw
+    assert 0 < passed < 3000
+
+
+def test_a_fill_no_reader_would_take_is_neither_sent_nor_read() -> None:
+    side = wire.MAX_SIDE
+    alpha = np.broadcast_to(np.uint8(0), (side, side, 1))
+    fill = np.broadcast_to(np.uint8(0), (side, side, 3))
+    matte = replace(make_matte(0), alpha=alpha, fill=fill)
+    with pytest.raises(WireError, match=f"at most {wire.MAX_PIXEL_BYTES} bytes"):
+        wire.encode_matte(matte, STAMP)
+    absurd = with_fill_fields() | {"height": side, "width": side}
+    with pytest.raises(WireError, match=r"expected .* bytes.*; got "):
+        wire.decode_matte(msgpack.packb(absurd), bytes(12), bytes(36))
 
 
 def test_what_no_reader_would_take_is_not_sent() -> None:

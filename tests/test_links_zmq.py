@@ -17,6 +17,7 @@ from links_testing import (
     wait_for,
 )
 from promptmatte.errors import ConfigError, LinkError
+from promptmatte.frame import PixelFormat
 from promptmatte.links import wire
 from promptmatte.links.wire import Stamp
 from promptmatte.links.zmq import ZmqClientLink, ZmqServerLink
@@ -294,6 +295,18 @@ def test_garbage_from_a_server_is_counted_and_the_client_goes_on(
     try:
         good = make_matte(1)
         header = wire.encode_matte(good, Stamp(sender=1, serial=1))
+        filled = make_matte(2, fill_format=PixelFormat.RGB8)
+        filled_header = wire.encode_matte(filled, Stamp(sender=1, serial=2))
+        pixels, fill = filled.alpha.tobytes(), filled.fill.tobytes()
+        bad_fills = [
+            [header, pixels, fill],
+            [filled_header, pixels],
+            [filled_header, pixels, b""],
+            [filled_header, pixels, fill[:-1]],
+            [filled_header, pixels, fill + fill],
+            [filled_header, fill, pixels],
+            [filled_header, pixels, fill, b""],
+        ]
 
         def look() -> bool:
             fake.send_multipart([b"matte", chance.randbytes(60), chance.randbytes(9)])
@@ -301,8 +314,10 @@ def test_garbage_from_a_server_is_counted_and_the_client_goes_on(
             fake.send_multipart([b"matte", header, good.alpha.tobytes(), b""])
             fake.send_multipart([b"matte", header, b""])
             fake.send_multipart([b"beat", b"more"])
+            for parts in bad_fills:
+                fake.send_multipart([b"matte", *parts])
             time.sleep(0.002)
-            return client.status.rejected >= 10
+            return client.status.rejected >= 30
 
         wait_for(look)
         assert client.status.connected is False
@@ -310,6 +325,10 @@ def test_garbage_from_a_server_is_counted_and_the_client_goes_on(
         wait_for(lambda: fake.send_multipart([b"beat"]) or client.status.connected)
         fake.send_multipart([b"matte", header, good.alpha.tobytes()])
         assert wait_for(lambda: client.latest_matte(0.2)).info == good.info
+        fake.send_multipart([b"matte", filled_header, pixels, fill])
+        got = wait_for(lambda: client.latest_matte(0.2))
+        assert got.fill.tobytes() == fill
+        assert client.latest_matte() is None
     finally:
         client.close()
 

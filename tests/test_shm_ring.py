@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shm_peer
+from promptmatte_shm import ring as ring_module
 from promptmatte_shm.errors import FrameFormatError, LayoutError, SessionNotFoundError
-from promptmatte_shm.frame import Frame, PixelFormat
+from promptmatte_shm.frame import Frame, Matte, PixelFormat
 from promptmatte_shm.ring import ReadCounts, RingReader, RingWriter
 from promptmatte_shm.segment import Segment, sealed
 from promptmatte_shm.slot import _FIELDS, HEADER_BYTES, SlotHeader
@@ -37,6 +38,10 @@ def publish(ring: RingWriter, frame: Frame) -> None:
     ring.write(SlotHeader.of_frame(frame), frame.pixels)
 
 
+def publish_matte(ring: RingWriter, matte: Matte) -> None:
+    ring.write(SlotHeader.of_matte(matte), matte.alpha, matte.fill)
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 37), (61, 3), (270, 479)])
 @pytest.mark.parametrize("pixel_format", list(PixelFormat))
 def test_every_format_and_odd_size_comes_back_the_same(
@@ -53,7 +58,8 @@ def test_every_format_and_odd_size_comes_back_the_same(
             publish(ring, sent)
             got = reading.latest()
             assert got is not None
-            header, copy = got
+            header, copy, fill = got
+            assert fill is None
             assert header.info == sent.info
             assert copy.dtype == pixels.dtype
             np.testing.assert_array_equal(copy, pixels)
@@ -126,6 +132,42 @@ def test_a_picture_overwritten_while_it_is_copied_is_counted_and_not_returned(
     assert counts == ReadCounts(received=1, torn=1)
 
 
+@pytest.mark.parametrize("laps", [1, 3])
+def test_alpha_and_fill_are_torn_together(
+    name: str, writer: RingWriter, monkeypatch: pytest.MonkeyPatch, laps: int
+) -> None:
+    reading, counts = reader(name)
+    publish_matte(writer, shm_peer.matte(1, seq=1, fill_channels=4))
+    copied = ring_module._copied
+    to_send = iter(range(2, 2 + laps))
+
+    def overtaken(*arguments: object) -> object:
+        copy = copied(*arguments)  # type: ignore[arg-type]
+        for value in to_send:
+            publish_matte(writer, shm_peer.matte(value, seq=value, fill_channels=4))
+        return copy
+
+    monkeypatch.setattr(ring_module, "_copied", overtaken)
+    got = reading.latest()
+    assert got is not None
+    assert got.header.info.seq in (1, 1 + laps)
+    assert (got.pixels == got.header.info.seq).all()
+    assert (got.fill == got.header.info.seq).all()
+    assert counts == ReadCounts(received=1, torn=int(laps == 3))
+
+
+def test_a_fill_lies_on_a_line_of_its_own(name: str, writer: RingWriter) -> None:
+    told = shm_peer.matte(5, (3, 7, 1), fill_channels=3)
+    header = SlotHeader.of_matte(told)
+    assert header.fill_at == 64
+    assert header.byte_size == 64 + 3 * 7 * 3
+    publish_matte(writer, told)
+    got = reader(name)[0].latest(with_fill=False)
+    assert got is not None
+    assert got.fill is None
+    assert got.header.fill_format is PixelFormat.RGB8
+
+
 def test_a_slot_still_being_written_is_not_read(name: str, writer: RingWriter) -> None:
     reading, counts = reader(name)
     publish(writer, shm_peer.frame(1))
@@ -142,12 +184,13 @@ def test_a_slot_still_being_written_is_not_read(name: str, writer: RingWriter) -
     ("field", "value"),
     [
         *[(5, 0), (5, 2**32 - 1), (6, 0), (6, 2**32 - 1), (7, 0), (7, 99), (8, 5)],
-        *[(9, 0), (9, 2**64 - 1), (9, 65 * 64), (12, float("nan")), (13, float("inf"))],
+        *[(9, 0), (9, 1), (9, 3), (9, 4), (9, 99)],
+        *[(10, 0), (10, 2**64 - 1), (10, 65 * 64), (13, float("nan")), (14, float("inf"))],
     ],
 )
 def test_a_hostile_header_with_a_right_checksum_is_refused(field: int, value: float) -> None:
-    packed = SlotHeader.of_frame(shm_peer.frame()).pack()
-    assert SlotHeader.unpack(packed, 64 * 64).shape == (6, 8, 3)
+    packed = SlotHeader.of_matte(shm_peer.matte(fill_channels=3)).pack()
+    assert SlotHeader.unpack(packed, 64 * 64).fill_format is PixelFormat.RGB8
     fields = list(_FIELDS.unpack(packed[:-4]))
     fields[field] = value
     with pytest.raises(LayoutError):
@@ -159,6 +202,10 @@ def test_a_header_may_not_ask_for_more_than_its_slot() -> None:
     with pytest.raises(LayoutError, match="at most 4096 bytes"):
         SlotHeader.unpack(header.pack(), 64 * 64)
     assert len(header.pack()) == HEADER_BYTES
+    header = SlotHeader.of_matte(shm_peer.matte(shape=(32, 32, 1), fill_channels=3))
+    assert SlotHeader.unpack(header.pack(), 64 * 64).byte_size == 64 * 64
+    with pytest.raises(LayoutError, match="at most 4095 bytes"):
+        SlotHeader.unpack(header.pack(), 64 * 64 - 1)
 
 
 def test_numbers_that_cannot_be_carried_are_refused() -> None:

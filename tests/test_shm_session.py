@@ -11,6 +11,7 @@ import shm_peer
 from promptmatte_shm import (
     ClientSession,
     FrameFormatError,
+    LayoutError,
     Matte,
     ServerSession,
     SessionBusyError,
@@ -20,6 +21,7 @@ from promptmatte_shm import (
 from promptmatte_shm import channel as channel_module
 from promptmatte_shm.directory import DIRECTORY_BYTES, Channel, Directory, directory_name
 from promptmatte_shm.pulse import Pulse
+from promptmatte_shm.ring import LAYOUT_VERSION
 from promptmatte_shm.segment import Segment, unlink
 
 
@@ -83,6 +85,48 @@ def test_pictures_may_grow_and_shrink_at_any_time(name: str) -> None:
             assert (matte.size_hw, matte.info.seq) == ((width, height), seq)
             assert (matte.alpha == seq).all()
         assert len(shm_peer.leftovers(name)) in (0, 3), "one ring a direction, and the directory"
+
+
+def test_a_fill_that_is_switched_on_and_off_keeps_the_larger_slots(name: str) -> None:
+    rings = []
+    with ServerSession(name) as server, ClientSession(name) as client:
+        for seq in range(12):
+            fill_channels = (0, 3, 0, 4, 0, 0)[seq % 6]
+            server.send_matte(shm_peer.matte(seq, (60, 80, 1), seq, fill_channels))
+            matte = client.latest_matte(shm_peer.DEADLINE_S)
+            assert matte is not None
+            assert (matte.alpha == seq).all()
+            assert (matte.fill is None) == (fill_channels == 0)
+            if matte.fill is not None:
+                assert matte.fill.shape == (60, 80, fill_channels)
+                assert (matte.fill == seq).all()
+            rings.append(server._directory.record(Channel.MATTES))
+    assert len({ring.generation for ring in rings}) == 3
+    assert len({ring.generation for ring in rings[3:]}) == 1
+
+
+def test_a_client_may_provide_the_arrays_and_go_without_the_fill(name: str) -> None:
+    alpha, fill = np.zeros((6, 8, 1), np.uint8), np.zeros((6, 8, 3), np.uint8)
+    with ServerSession(name) as server, ClientSession(name) as client:
+        server.send_matte(shm_peer.matte(7, fill_channels=3))
+        matte = client.latest_matte(shm_peer.DEADLINE_S, out=alpha, fill_out=fill)
+        assert matte is not None
+        assert np.shares_memory(matte.alpha, alpha)
+        assert np.shares_memory(matte.fill, fill)
+        assert (alpha == 7).all()
+        assert (fill == 7).all()
+        server.send_matte(shm_peer.matte(8, fill_channels=3))
+        matte = client.latest_matte(with_fill=False, out=alpha, fill_out=fill)
+        assert matte is not None
+        assert matte.fill is None
+        assert (alpha == 8).all()
+        assert (fill == 7).all(), "it was not even copied"
+        server.send_matte(shm_peer.matte(9, fill_channels=4))
+        matte = client.latest_matte(fill_out=fill)
+        assert matte is not None
+        assert (matte.fill == 9).all()
+        assert (fill == 7).all(), "it did not fit"
+        assert fill.flags.writeable
 
 
 def test_a_client_may_start_first_and_outlive_servers(name: str) -> None:
@@ -186,14 +230,19 @@ def test_a_killed_reader_and_one_that_exits_harm_nobody(name: str) -> None:
 
 
 def test_no_torn_matte_is_ever_returned(name: str) -> None:
-    with shm_peer.peer("fill", name), ClientSession(name) as client:
-        read, until_s = 0, time.monotonic() + shm_peer.DEADLINE_S
+    with shm_peer.peer("flood", name), ClientSession(name) as client:
+        read, filled, until_s = 0, 0, time.monotonic() + shm_peer.DEADLINE_S
         while (read < 100 or client.status.torn == 0) and time.monotonic() < until_s:
             matte = client.latest_matte(0.1)
             if matte is not None:
                 assert matte.alpha.min() == matte.alpha.max() == matte.info.seq % 256
                 read += 1
+                assert (matte.fill is not None) == bool(matte.info.seq % 2)
+                if matte.fill is not None:
+                    assert matte.fill.min() == matte.fill.max() == matte.info.seq % 256
+                    filled += 1
         assert read > 20
+        assert filled > 5
         assert client.status.torn > 0
         assert client.status.missed > 0
         assert client.status.rejected == 0
@@ -283,12 +332,17 @@ def test_a_foreign_segment_of_the_name_is_replaced(name: str, size: int) -> None
 
 
 def test_another_layout_version_is_not_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ServerSession(name):
-        monkeypatch.setattr("promptmatte_shm.directory.LAYOUT_VERSION", 2)
+    with ServerSession(name) as server:
+        server.serve(lambda command: {"ok": True})
+        monkeypatch.setattr("promptmatte_shm.directory.LAYOUT_VERSION", LAYOUT_VERSION - 1)
         with pytest.raises(ShmError, match="same PromptMatte version"):
             Directory.attach(name)
-        monkeypatch.undo()
-        assert Directory.attach(name).epoch()
+        with ClientSession(name) as client:
+            assert client.latest_matte() is None
+            with pytest.raises(LayoutError, match="same PromptMatte version"):
+                client.request({}, timeout_s=0.02)
+            monkeypatch.undo()
+            assert client.request({}, shm_peer.DEADLINE_S) == {"ok": True}
 
 
 def test_a_size_without_memory_is_an_error_and_the_session_goes_on(name: str) -> None:

@@ -16,6 +16,7 @@ from promptmatte_shm.errors import (
     ShmError,
 )
 from promptmatte_shm.frame import MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
+from promptmatte_shm.frame_delay import FrameDelay
 from promptmatte_shm.segment import checked_name
 from promptmatte_shm.server_session import ServerSession
 from promptmatte_shm.status import LinkStatus
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_CHANNELS",
     "ClientSession",
     "Frame",
+    "FrameDelay",
     "FrameFormatError",
     "FrameInfo",
     "LayoutError",

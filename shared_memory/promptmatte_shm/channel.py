@@ -14,7 +14,7 @@ import numpy.typing as npt
 from promptmatte_shm.directory import Channel, ChannelRecord, Directory, ring_name
 from promptmatte_shm.errors import LayoutError, SessionNotFoundError, ShmError
 from promptmatte_shm.pulse import Pulse
-from promptmatte_shm.ring import ReadCounts, RingReader, RingWriter
+from promptmatte_shm.ring import Picture, ReadCounts, RingReader, RingWriter
 from promptmatte_shm.segment import aligned
 from promptmatte_shm.slot import SlotHeader
 
@@ -43,7 +43,12 @@ class ChannelWriter:
         self._lock = threading.Lock()
         self._closed = False
 
-    def write(self, header: SlotHeader, pixels: npt.NDArray[np.generic]) -> bool:
+    def write(
+        self,
+        header: SlotHeader,
+        pixels: npt.NDArray[np.generic],
+        fill: npt.NDArray[np.generic] | None = None,
+    ) -> bool:
         """Publishes a picture; False when another writer holds the channel."""
         with self._lock:
             if self._closed or not self._holds():
@@ -51,7 +56,7 @@ class ChannelWriter:
             ring = self._ring
             if ring is None or header.byte_size > ring.slot_bytes:
                 ring = self._new_ring(header.byte_size)
-            ring.write(header, pixels)
+            ring.write(header, pixels, fill)
             self._directory.count_sent(self._channel)
             return True
 
@@ -135,12 +140,16 @@ class ChannelReader:
             ring.skip()
 
     def latest(
-        self, out: npt.NDArray[Any] | None = None
-    ) -> tuple[SlotHeader, npt.NDArray[Any]] | None:
+        self,
+        out: npt.NDArray[Any] | None = None,
+        *,
+        with_fill: bool = True,
+        fill_out: npt.NDArray[Any] | None = None,
+    ) -> Picture | None:
         """The newest unseen picture, or None; see RingReader.latest."""
         with self._lock:
             ring = self._follow()
-            return ring.latest(out) if ring else None
+            return ring.latest(out, with_fill=with_fill, fill_out=fill_out) if ring else None
 
     def _follow(self) -> RingReader | None:
         """The ring of the present generation; the one before it until that one is made."""

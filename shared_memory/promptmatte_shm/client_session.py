@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from promptmatte_shm.channel import ChannelReader, ChannelWriter
 from promptmatte_shm.directory import Channel, Directory
-from promptmatte_shm.errors import SessionNotFoundError, ShmError
+from promptmatte_shm.errors import LayoutError, SessionNotFoundError, ShmError
 from promptmatte_shm.frame import Frame, Matte
 from promptmatte_shm.mailbox import POLL_S, ask, packed
 from promptmatte_shm.pulse import Pulse
@@ -55,6 +55,7 @@ class ClientSession:
         self._sent = 0
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
+        self._refusal: str | None = None
         self._next_look_s = 0.0
         self._connected = False
         self._closed = False
@@ -68,20 +69,27 @@ class ClientSession:
             self._sent += 1
 
     def latest_matte(
-        self, timeout_s: float = 0.0, *, out: npt.NDArray[Any] | None = None
+        self,
+        timeout_s: float = 0.0,
+        *,
+        out: npt.NDArray[Any] | None = None,
+        with_fill: bool = True,
+        fill_out: npt.NDArray[Any] | None = None,
     ) -> Matte | None:
         """The newest unseen matte; None when none came in time.
 
-        The alpha is copied once, into `out` when its shape and dtype fit.
+        The alpha is copied once, into `out` when its shape and dtype fit, and so is its
+        fill, into `fill_out`. with_fill=False: Matte.fill is None, whatever was sent, and
+        costs nothing.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
             connection = self._current()
             # A server that shows no life at all left only the mattes of its past.
-            picture = connection.mattes.latest(out) if connection and self._connected else None
-            if picture is not None:
-                header, alpha = picture
-                return header.matte(alpha)
+            if connection and self._connected:
+                picture = connection.mattes.latest(out, with_fill=with_fill, fill_out=fill_out)
+                if picture is not None:
+                    return picture.header.matte(picture.pixels, picture.fill)
             if time.monotonic() >= deadline_s:
                 return None
             time.sleep(POLL_S)
@@ -89,13 +97,16 @@ class ClientSession:
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """The server's answer to a JSON object.
 
-        SessionNotFoundError when there is no server, RequestTimeoutError when it does
-        not answer in time, MessageTooLargeError over 64 KiB.
+        SessionNotFoundError when there is no server, LayoutError when it is of another
+        version, RequestTimeoutError when it does not answer in time, MessageTooLargeError
+        over 64 KiB.
         """
         payload = packed(command)
         deadline_s = time.monotonic() + timeout_s
         while (connection := self._current()) is None:
             if time.monotonic() >= deadline_s:
+                if self._refusal is not None:
+                    raise LayoutError(self._refusal)
                 raise SessionNotFoundError(
                     f"expected a server in session {self.name!r}; found none: start it with "
                     f"--out shm:{self.name}, or check the name"
@@ -139,10 +150,12 @@ class ClientSession:
         try:
             directory = Directory.attach(self.name)
             epoch = directory.epoch()
-        except ShmError:
+        except ShmError as error:
+            self._refuse(str(error) if isinstance(error, LayoutError) else None)
             if old is not None and old.directory.closed:
                 self._leave()
             return
+        self._refuse(None)
         if old is not None and old.epoch == epoch and not old.directory.closed:
             return
         self._leave()
@@ -154,6 +167,12 @@ class ClientSession:
             mattes=ChannelReader(directory, Channel.MATTES, self._counts, skip_old=False),
         )
         self._connection.heartbeat.look(directory.heartbeat)
+
+    def _refuse(self, because: str | None) -> None:
+        """Remembers why the directory that is there cannot be used, None if it can."""
+        if because is not None and because != self._refusal:
+            logger.warning("%s", because)
+        self._refusal = because
 
     def _leave(self) -> None:
         if self._connection is not None:

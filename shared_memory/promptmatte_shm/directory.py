@@ -16,10 +16,9 @@ from enum import Enum
 
 from promptmatte_shm.errors import LayoutError, SessionBusyError, SessionNotFoundError
 from promptmatte_shm.pulse import Pulse
-from promptmatte_shm.ring import MAX_SLOTS, MIN_SLOTS
+from promptmatte_shm.ring import LAYOUT_VERSION, MAX_SLOTS, MIN_SLOTS
 from promptmatte_shm.segment import Segment, sealed, unlink, unsealed
 
-LAYOUT_VERSION = 1
 LANE_COUNT = 8
 LANE_AREA_BYTES = 64 * 1024
 LANE_HEADER_BYTES = 64

@@ -55,6 +55,10 @@ class PixelFormat(Enum):
         )
 
 
+FILL_FORMATS = (PixelFormat.RGB8, PixelFormat.RGBA8)
+"""What a matte's fill may be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrameInfo:
     """Which frame this is, apart from its pixels.
@@ -103,6 +107,10 @@ class Matte:
     frame it was propagated from (-1: none yet). age_ms: capture of the anchor to
     capture of this frame. confidence: one value 0..1 a prompt (0: nothing matches).
     prompts_version: the PromptSet it shows.
+
+    fill: the picture that goes with the key, of the same height and width, read-only:
+    uint8 [H, W, 3], the matte's own frame, straight; or uint8 [H, W, 4], the foreground
+    premultiplied with the alpha it carries; None when only the alpha was asked for.
     """
 
     info: FrameInfo
@@ -111,6 +119,7 @@ class Matte:
     age_ms: float
     confidence: tuple[float, ...]
     prompts_version: int
+    fill: npt.NDArray[np.generic] | None = None
 
     def __post_init__(self) -> None:
         PixelFormat.of(self.alpha)
@@ -121,11 +130,27 @@ class Matte:
                 f"expected at most {MAX_CHANNELS} confidences; got {len(self.confidence)}"
             )
         self.alpha.flags.writeable = False
+        if self.fill is not None:
+            self._check_fill(self.fill)
+            self.fill.flags.writeable = False
+
+    def _check_fill(self, fill: npt.NDArray[np.generic]) -> None:
+        height, width = self.size_hw
+        if fill.dtype != np.uint8 or fill.shape not in ((height, width, 3), (height, width, 4)):
+            raise FrameFormatError(
+                f"expected a fill of uint8 [{height}, {width}, 3 or 4] for its alpha; "
+                f"got shape {fill.shape} of {fill.dtype}"
+            )
 
     @property
     def format(self) -> PixelFormat:
         """The pixel format of the alpha."""
         return PixelFormat.of(self.alpha)
+
+    @property
+    def fill_format(self) -> PixelFormat | None:
+        """The pixel format of the fill; None without one."""
+        return None if self.fill is None else PixelFormat.of(self.fill)
 
     @property
     def size_hw(self) -> tuple[int, int]:

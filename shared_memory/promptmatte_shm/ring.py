@@ -2,25 +2,27 @@
 
 Layout: a sealed header, at byte 64 the ticket of the newest whole picture, from byte
 128 the slots. A slot is two tickets (the one begun, the one ended), a sealed
-SlotHeader and the pixels, all on 64-byte lines. Picture t lies in slot t % slot_count.
-The writer never waits; a reader knows from the two tickets whether the picture was
-overwritten while it copied.
+SlotHeader, the pixels and the fill if there is one, all on 64-byte lines. Picture t lies
+in slot t % slot_count. The writer never waits; a reader knows from the two tickets whether
+the picture was overwritten while it copied.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from promptmatte_shm.errors import LayoutError
 from promptmatte_shm.segment import Segment, aligned, fence, sealed, unlink, unsealed
-from promptmatte_shm.slot import HEADER_BYTES, SlotHeader, pixels_in
+from promptmatte_shm.slot import HEADER_BYTES, SlotHeader
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
+"""Of everything in shared memory: directory, rings and slots."""
+
 MIN_SLOTS, MAX_SLOTS = 2, 64
 _MAGIC = b"PMRING\r\n"
 _HEADER = struct.Struct("<8sIIQQ")
@@ -39,6 +41,14 @@ class ReadCounts:
     torn: int = 0
     missed: int = 0
     rejected: int = 0
+
+
+class Picture(NamedTuple):
+    """What a reader copied out of a slot."""
+
+    header: SlotHeader
+    pixels: npt.NDArray[Any]
+    fill: npt.NDArray[Any] | None
 
 
 def checked_slot_count(slot_count: int) -> int:
@@ -67,7 +77,12 @@ class RingWriter:
         self._ticket = 0
         self._segment.write(0, self._header)
 
-    def write(self, header: SlotHeader, pixels: npt.NDArray[np.generic]) -> None:
+    def write(
+        self,
+        header: SlotHeader,
+        pixels: npt.NDArray[np.generic],
+        fill: npt.NDArray[np.generic] | None = None,
+    ) -> None:
         """Publishes a picture: one copy into the oldest slot. It must fit the slot. The
         caller's lock around each call also orders it after the one before."""
         fields = header.pack()
@@ -79,7 +94,10 @@ class RingWriter:
         segment.words[begun] = ticket
         fence()
         segment.write(offset + _SLOT_HEADER_AT, fields)
-        np.copyto(pixels_in(segment.view, offset + _PIXELS_AT, header), pixels)
+        np.copyto(header.pixels_in(segment.view, offset + _PIXELS_AT), pixels)
+        fill_place = header.fill_in(segment.view, offset + _PIXELS_AT)
+        if fill_place is not None and fill is not None:
+            np.copyto(fill_place, fill)
         fence()
         segment.words[begun + 1] = ticket
         fence()
@@ -123,12 +141,17 @@ class RingReader:
         self._seen = self._segment.words[_NEWEST_WORD]
 
     def latest(
-        self, out: npt.NDArray[Any] | None = None
-    ) -> tuple[SlotHeader, npt.NDArray[Any]] | None:
+        self,
+        out: npt.NDArray[Any] | None = None,
+        *,
+        with_fill: bool = True,
+        fill_out: npt.NDArray[Any] | None = None,
+    ) -> Picture | None:
         """The newest unseen picture, copied once; None when there is none.
 
-        The pixels go into `out` when its shape and dtype fit, else into a new array.
-        Torn and rejected pictures are counted and never returned.
+        The pixels go into `out` and the fill into `fill_out` where shape and dtype fit,
+        else into new arrays; without with_fill the fill is not copied. Torn and rejected
+        pictures are counted and never returned.
         """
         words, counts = self._segment.words, self._counts
         for _ in range(_ATTEMPTS):
@@ -138,7 +161,7 @@ class RingReader:
             offset = _SLOTS_AT + ticket % self._slot_count * _slot_stride(self._slot_bytes)
             fence()
             whole = words[offset // 8] == ticket == words[offset // 8 + 1]
-            picture = self._copy(offset, out) if whole else None
+            picture = self._copy(offset, out, with_fill, fill_out) if whole else None
             fence()
             if words[offset // 8] != ticket:
                 if whole:
@@ -157,17 +180,30 @@ class RingReader:
         return None
 
     def _copy(
-        self, offset: int, out: npt.NDArray[Any] | None
-    ) -> tuple[SlotHeader, npt.NDArray[Any]] | None:
+        self,
+        offset: int,
+        out: npt.NDArray[Any] | None,
+        with_fill: bool,
+        fill_out: npt.NDArray[Any] | None,
+    ) -> Picture | None:
         record = self._segment.read(offset + _SLOT_HEADER_AT, HEADER_BYTES)
         try:
             header = SlotHeader.unpack(record, self._slot_bytes)
         except LayoutError:
             return None
-        source = pixels_in(self._segment.view, offset + _PIXELS_AT, header)
-        if out is None or out.shape != source.shape or out.dtype != source.dtype:
-            pixels = np.empty(source.shape, source.dtype)
-        else:
-            pixels = out.view()  # Frame makes what it is given read-only, not the caller's array
-        np.copyto(pixels, source)
-        return header, pixels
+        view, pixels_at = self._segment.view, offset + _PIXELS_AT
+        fill = header.fill_in(view, pixels_at) if with_fill else None
+        return Picture(
+            header=header,
+            pixels=_copied(header.pixels_in(view, pixels_at), out),
+            fill=None if fill is None else _copied(fill, fill_out),
+        )
+
+
+def _copied(source: npt.NDArray[Any], out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    if out is None or out.shape != source.shape or out.dtype != source.dtype:
+        copy = np.empty(source.shape, source.dtype)
+    else:
+        copy = out.view()  # Frame makes what it is given read-only, not the caller's array
+    np.copyto(copy, source)
+    return copy

@@ -82,7 +82,7 @@ class ServerSession:
         """Publishes a matte for all readers; never waits. FrameFormatError if it cannot
         be carried, ShmError if there is no memory for its size."""
         self._check_open()
-        if self._mattes.write(SlotHeader.of_matte(matte), matte.alpha):
+        if self._mattes.write(SlotHeader.of_matte(matte), matte.alpha, matte.fill):
             self._sent += 1
 
     def latest_frame(
@@ -95,10 +95,9 @@ class ServerSession:
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._check_open()
-            picture = self._frames.latest(out)
+            picture = self._frames.latest(out, with_fill=False)
             if picture is not None:
-                header, pixels = picture
-                return header.frame(pixels)
+                return picture.header.frame(picture.pixels)
             if time.monotonic() >= deadline_s:
                 return None
             time.sleep(POLL_S)

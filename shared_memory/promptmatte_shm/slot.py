@@ -12,17 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from promptmatte_shm.errors import FrameFormatError, LayoutError
-from promptmatte_shm.frame import MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
-from promptmatte_shm.segment import sealed, unsealed
+from promptmatte_shm.frame import (
+    FILL_FORMATS,
+    MAX_CHANNELS,
+    Frame,
+    FrameInfo,
+    Matte,
+    PixelFormat,
+)
+from promptmatte_shm.segment import aligned, sealed, unsealed
 
-_FIELDS = struct.Struct(f"<5q4IQ2qd{MAX_CHANNELS}d")
+_FIELDS = struct.Struct(f"<5q5IQ2qd{MAX_CHANNELS}d")
 _FORMATS = {member.code: member for member in PixelFormat}
+_FILL_FORMATS = {0: None, **{member.code: member for member in FILL_FORMATS}}
 HEADER_BYTES = _FIELDS.size + 4
 
 
 @dataclass(slots=True, kw_only=True)
 class SlotHeader:
-    """Identity, size and format of a picture; a matte's own fields are empty for a frame.
+    """Identity, size and formats of a picture; a matte's own fields are empty for a frame.
 
     Made and dropped within one call, so not frozen: that would cost 1.5 us a picture.
     """
@@ -36,6 +44,7 @@ class SlotHeader:
     prompts_version: int = 0
     age_ms: float = 0.0
     confidence: tuple[float, ...] = ()
+    fill_format: PixelFormat | None = None
 
     @classmethod
     def of_frame(cls, frame: Frame) -> SlotHeader:
@@ -63,17 +72,20 @@ class SlotHeader:
             prompts_version=matte.prompts_version,
             age_ms=matte.age_ms,
             confidence=matte.confidence,
+            fill_format=matte.fill_format,
         )
 
     @property
-    def byte_size(self) -> int:
-        """Bytes of the pixels."""
-        return self.format.frame_bytes(self.height, self.width)
+    def fill_at(self) -> int:
+        """Where the fill begins, in bytes after the pixels' first: on a line of its own."""
+        return aligned(self.format.frame_bytes(self.height, self.width))
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the pixels: height, width, channels."""
-        return self.height, self.width, self.format.channels
+    def byte_size(self) -> int:
+        """Bytes of the pixels and, behind them, of the fill."""
+        if self.fill_format is None:
+            return self.format.frame_bytes(self.height, self.width)
+        return self.fill_at + self.fill_format.frame_bytes(self.height, self.width)
 
     def pack(self) -> bytes:
         """The fields as bytes; FrameFormatError if a value cannot be carried."""
@@ -93,6 +105,7 @@ class SlotHeader:
                 self.height,
                 self.format.code,
                 len(self.confidence),
+                self.fill_format.code if self.fill_format else 0,
                 self.byte_size,
                 self.anchor_seq,
                 self.prompts_version,
@@ -113,36 +126,41 @@ class SlotHeader:
         if fields is None:
             raise LayoutError("expected a slot header with its checksum; got damaged bytes")
         stream_id, seq, pts_ns, captured_ns, published_ns, *rest = _FIELDS.unpack(fields)
-        width, height, code, count, byte_size, anchor_seq, version, age_ms, *values = rest
-        pixel_format = _FORMATS.get(code)
-        if pixel_format is None:
-            raise LayoutError(f"expected a pixel format code of {list(_FORMATS)}; got {code}")
-        sizes_agree = byte_size == pixel_format.frame_bytes(height, width)
-        if not (sizes_agree and 0 < byte_size <= slot_bytes and count <= MAX_CHANNELS):
+        width, height, code, count, fill_code, byte_size, *rest = rest
+        anchor_seq, version, age_ms, *values = rest
+        if code not in _FORMATS or fill_code not in _FILL_FORMATS:
+            raise LayoutError(
+                f"expected a pixel format code of {list(_FORMATS)} and a fill's of "
+                f"{list(_FILL_FORMATS)}; got {code} and {fill_code}"
+            )
+        header = cls(
+            info=FrameInfo(stream_id=stream_id, seq=seq, pts_ns=pts_ns, captured_ns=captured_ns),
+            height=height,
+            width=width,
+            format=_FORMATS[code],
+            published_ns=published_ns,
+            anchor_seq=anchor_seq,
+            prompts_version=version,
+            age_ms=age_ms,
+            confidence=tuple(values[:count]),
+            fill_format=_FILL_FORMATS[fill_code],
+        )
+        fits = height * width > 0 and header.byte_size == byte_size <= slot_bytes
+        if not (fits and count <= MAX_CHANNELS):
             raise LayoutError(
                 f"expected a picture of at most {slot_bytes} bytes and {MAX_CHANNELS} "
                 f"confidences; got {width}x{height}, {byte_size} bytes, {count} confidences"
             )
         if not math.isfinite(age_ms + sum(values)):
             raise LayoutError(f"expected finite numbers; got {age_ms}, {values}")
-        return cls(
-            info=FrameInfo(stream_id=stream_id, seq=seq, pts_ns=pts_ns, captured_ns=captured_ns),
-            height=height,
-            width=width,
-            format=pixel_format,
-            published_ns=published_ns,
-            anchor_seq=anchor_seq,
-            prompts_version=version,
-            age_ms=age_ms,
-            confidence=tuple(values[:count]),
-        )
+        return header
 
     def frame(self, pixels: npt.NDArray[np.generic]) -> Frame:
         """The frame of these pixels."""
         return Frame(info=self.info, pixels=pixels)
 
-    def matte(self, alpha: npt.NDArray[np.generic]) -> Matte:
-        """The matte of this alpha."""
+    def matte(self, alpha: npt.NDArray[np.generic], fill: npt.NDArray[np.generic] | None) -> Matte:
+        """The matte of this alpha and fill."""
         return Matte(
             info=self.info,
             alpha=alpha,
@@ -150,11 +168,20 @@ class SlotHeader:
             age_ms=self.age_ms,
             confidence=self.confidence,
             prompts_version=self.prompts_version,
+            fill=fill,
         )
 
+    def pixels_in(self, view: memoryview, offset: int) -> npt.NDArray[Any]:
+        """The pixels, which begin here, as an array [H, W, C] that looks into the view."""
+        return self._array(view, offset, self.format)
 
-def pixels_in(view: memoryview, offset: int, header: SlotHeader) -> npt.NDArray[Any]:
-    """The pixels at this offset as an array [H, W, C] that looks into the view."""
-    count = header.height * header.width * header.format.channels
-    flat = np.frombuffer(view, header.format.dtype, count, offset)
-    return flat.reshape(header.shape)
+    def fill_in(self, view: memoryview, offset: int) -> npt.NDArray[Any] | None:
+        """The fill beside the pixels that begin here, in the same way; None without one."""
+        if self.fill_format is None:
+            return None
+        return self._array(view, offset + self.fill_at, self.fill_format)
+
+    def _array(self, view: memoryview, offset: int, kind: PixelFormat) -> npt.NDArray[Any]:
+        count = self.height * self.width * kind.channels
+        flat = np.frombuffer(view, kind.dtype, count, offset)
+        return flat.reshape(self.height, self.width, kind.channels)

@@ -57,8 +57,8 @@ class ClientLink(Protocol):
         """Hands the server a frame; never waits, an unread older one is replaced."""
         ...
 
-    def latest_matte(self, timeout_s: float = 0.0) -> Matte | None:
-        """The newest unseen matte; None when none came in time."""
+    def latest_matte(self, timeout_s: float = 0.0, *, with_fill: bool = True) -> Matte | None:
+        """The newest unseen matte, without its fill if so wanted; None when none came in time."""
         ...
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:

@@ -99,10 +99,10 @@ class ShmClientLink:
         with _link_errors():
             self._session.send_frame(frame)
 
-    def latest_matte(self, timeout_s: float = 0.0) -> Matte | None:
-        """The newest unseen matte; None when none came in time."""
+    def latest_matte(self, timeout_s: float = 0.0, *, with_fill: bool = True) -> Matte | None:
+        """The newest unseen matte, without its fill if so wanted; None when none came in time."""
         with _link_errors():
-            return self._session.latest_matte(timeout_s)
+            return self._session.latest_matte(timeout_s, with_fill=with_fill)
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """The server's answer; LinkError when there is none, CommandError for a command

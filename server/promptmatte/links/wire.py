@@ -3,8 +3,9 @@
 A picture is a header and its pixels (rows top-down, C order, little-endian). The header
 is a map with exactly these fields: version, sender, serial, stream_id, seq, pts_ns,
 captured_ns, format (PixelFormat code), height, width; a matte adds anchor_seq, age_ms,
-confidence and prompts_version. A command or answer is one msgpack map. Nothing that
-arrives is used before its size, fields, types and ranges were checked.
+confidence, prompts_version and fill: the PixelFormat code of the picture of the same size
+that comes as a second part of pixels, 0 if none does. A command or answer is one msgpack
+map. Nothing that arrives is used before its size, fields, types and ranges were checked.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from promptmatte.errors import LinkError
-from promptmatte.frame import MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
+from promptmatte.frame import FILL_FORMATS, MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 MAX_HEADER_BYTES = 64 * 1024
 MAX_PIXEL_BYTES = 512 * 1024 * 1024
 MAX_COMMAND_BYTES = 1024 * 1024
@@ -43,7 +44,13 @@ _FRAME_INTS = {
     "height": (1, MAX_SIDE),
     "width": (1, MAX_SIDE),
 }
-_MATTE_INTS = _FRAME_INTS | {"anchor_seq": (-1, _MAX_INT), "prompts_version": (0, _MAX_INT)}
+_MATTE_INTS = _FRAME_INTS | {
+    "anchor_seq": (-1, _MAX_INT),
+    "prompts_version": (0, _MAX_INT),
+    "fill": (0, 255),
+}
+_FORMATS = {member.code: member for member in PixelFormat}
+_FILL_FORMATS = {member.code: member for member in FILL_FORMATS}
 
 
 class WireError(LinkError, ValueError):
@@ -62,7 +69,7 @@ def encode_frame(frame: Frame, stamp: Stamp) -> bytes:
     """The header of a frame; WireError if the frame is too large or a field out of range."""
     header = _picture_header(frame.info, frame.pixels, stamp)
     _check_fields(header, _FRAME_INTS, frozenset())
-    _check_pixel_bytes(header)
+    _check_pixel_bytes(header, "format", _FORMATS)
     return _packed(header, MAX_HEADER_BYTES)
 
 
@@ -73,8 +80,11 @@ def encode_matte(matte: Matte, stamp: Stamp) -> bytes:
     header["age_ms"] = float(matte.age_ms)
     header["confidence"] = [float(c) for c in matte.confidence]
     header["prompts_version"] = int(matte.prompts_version)
+    header["fill"] = matte.fill_format.code if matte.fill_format else 0
     _check_matte(header)
-    _check_pixel_bytes(header)
+    _check_pixel_bytes(header, "format", _FORMATS)
+    if header["fill"]:
+        _check_pixel_bytes(header, "fill", _FILL_FORMATS)
     return _packed(header, MAX_HEADER_BYTES)
 
 
@@ -82,20 +92,28 @@ def decode_frame(header: Buffer, pixels: Buffer) -> tuple[Frame, Stamp]:
     """The frame, a view of the given pixels, and its stamp; WireError if anything is wrong."""
     fields = _unpacked(header, MAX_HEADER_BYTES, "a frame header")
     _check_fields(fields, _FRAME_INTS, frozenset())
-    return Frame(info=_info(fields), pixels=_array(fields, pixels)), _stamp(fields)
+    array = _array(fields, "format", _FORMATS, pixels)
+    return Frame(info=_info(fields), pixels=array), _stamp(fields)
 
 
-def decode_matte(header: Buffer, pixels: Buffer) -> tuple[Matte, Stamp]:
-    """The matte, its alpha a view of the given pixels, and its stamp; WireError if wrong."""
+def decode_matte(header: Buffer, pixels: Buffer, fill: Buffer | None = None) -> tuple[Matte, Stamp]:
+    """The matte, its alpha and fill views of what is given, and its stamp; WireError if
+    anything is wrong."""
     fields = _unpacked(header, MAX_HEADER_BYTES, "a matte header")
     _check_matte(fields)
+    if (fill is not None) != (fields["fill"] != 0):
+        _reject(
+            f"a fill as its header says ({fields['fill']}, 0 for none)",
+            "none" if fill is None else f"one of {len(fill)} bytes",
+        )
     matte = Matte(
         info=_info(fields),
-        alpha=_array(fields, pixels),
+        alpha=_array(fields, "format", _FORMATS, pixels),
         anchor_seq=fields["anchor_seq"],
         age_ms=float(fields["age_ms"]),
         confidence=tuple(float(c) for c in fields["confidence"]),
         prompts_version=fields["prompts_version"],
+        fill=None if fill is None else _array(fields, "fill", _FILL_FORMATS, fill),
     )
     return matte, _stamp(fields)
 
@@ -145,9 +163,12 @@ def _stamp(fields: dict[str, Any]) -> Stamp:
     return Stamp(sender=fields["sender"], serial=fields["serial"])
 
 
-def _array(fields: dict[str, Any], pixels: Buffer) -> npt.NDArray[np.generic]:
-    """Pixels [H, W, C] over the buffer; a copy only where its address suits no such dtype."""
-    pixel_format, expected = _check_pixel_bytes(fields)
+def _array(
+    fields: dict[str, Any], name: str, formats: dict[int, PixelFormat], pixels: Buffer
+) -> npt.NDArray[np.generic]:
+    """Pixels [H, W, C] over the buffer, of the format that the field of this name says; a
+    copy only where its address suits no such dtype."""
+    pixel_format, expected = _check_pixel_bytes(fields, name, formats)
     if len(pixels) != expected:
         _reject(
             f"{expected} bytes of pixels for {fields['width']}x{fields['height']} "
@@ -160,11 +181,12 @@ def _array(fields: dict[str, Any], pixels: Buffer) -> npt.NDArray[np.generic]:
     return array.reshape(fields["height"], fields["width"], pixel_format.channels)
 
 
-def _check_pixel_bytes(fields: dict[str, Any]) -> tuple[PixelFormat, int]:
-    codes = {member.code: member for member in PixelFormat}
-    pixel_format = codes.get(fields["format"])
+def _check_pixel_bytes(
+    fields: dict[str, Any], name: str, formats: dict[int, PixelFormat]
+) -> tuple[PixelFormat, int]:
+    pixel_format = formats.get(fields[name])
     if pixel_format is None:
-        _reject(f"a pixel format code of {sorted(codes)}", f"{fields['format']}")
+        _reject(f"{name} as a pixel format code of {sorted(formats)}", f"{fields[name]}")
     size = pixel_format.frame_bytes(fields["height"], fields["width"])
     if size > MAX_PIXEL_BYTES:
         _reject(f"a picture of at most {MAX_PIXEL_BYTES} bytes", f"{size}: make it smaller")

@@ -4,9 +4,10 @@ Of three ports beside each other the middle one is the address. Multipart messag
 
 - control (port - 1), ROUTER: [mark, command] is answered by [mark, answer]. The mark
   is 0 to 16 bytes of the client's choice, so a plain REQ socket works too.
-- mattes (port), PUB: [b"matte", header, pixels]. The last one is sent again, with the same
-  serial, when a reader comes and four times a second while there is no new one, so that
-  all get it and hear that the server lives. Before the first matte [b"beat"] says so.
+- mattes (port), PUB: [b"matte", header, pixels], and the fill as a fourth part when the
+  matte has one. The last one is sent again, with the same serial, when a reader comes and
+  four times a second while there is no new one, so that all get it and hear that the
+  server lives. Before the first matte [b"beat"] says so.
 - frames (port + 1), PULL: [header, pixels].
 
 Headers, commands and the checks of all that arrives are those of promptmatte.links.wire.
@@ -19,6 +20,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import zmq
@@ -102,6 +104,8 @@ class ZmqServerLink:
                 raise LinkError(f"expected an open link; {self._address} was closed")
             header = wire.encode_matte(matte, Stamp(sender=self._sender, serial=self._sent))
             self._last_message = [_MATTE, header, wire.pixel_bytes(matte.alpha)]
+            if matte.fill is not None:
+                self._last_message.append(wire.pixel_bytes(matte.fill))
             self._mattes.send_multipart(self._last_message, zmq.DONTWAIT, copy=False)
             self._sent += 1
 
@@ -140,7 +144,7 @@ class ZmqServerLink:
             return
         parts = receive(self._frames, 2)
         try:
-            header, pixels = buffers(parts, 2)
+            header, pixels = buffers(parts, 2, 2)
             self._newest.offer(*wire.decode_frame(header, pixels))
         except WireError as error:
             self._rejected.add(f"frame on {self._address}", error)
@@ -178,7 +182,7 @@ class ZmqServerLink:
         parts = receive(self._control, 3)
         peer = f"command on {self._address}"
         try:
-            _, mark, body = buffers(parts, 3)
+            _, mark, body = buffers(parts, 3, 3)
             if len(mark) > _MAX_MARK_BYTES:
                 raise WireError(
                     f"expected a mark of up to {_MAX_MARK_BYTES} bytes; got {len(mark)}"
@@ -257,9 +261,10 @@ class ZmqClientLink:
             self._waiting_frame = [header, wire.pixel_bytes(frame.pixels)]
             self._push_waiting_frame()
 
-    def latest_matte(self, timeout_s: float = 0.0) -> Matte | None:
-        """The newest unseen matte; None when none came in time."""
-        return self._newest.take(timeout_s)
+    def latest_matte(self, timeout_s: float = 0.0, *, with_fill: bool = True) -> Matte | None:
+        """The newest unseen matte, without its fill if so wanted; None when none came in time."""
+        matte = self._newest.take(timeout_s)
+        return matte if matte is None or with_fill else replace(matte, fill=None)
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """The server's answer to a command.
@@ -282,7 +287,7 @@ class ZmqClientLink:
             while self._control.poll(max(0, int((deadline_s - time.monotonic()) * 1000))):
                 parts = receive(self._control, 2)
                 if parts[0].bytes == mark:
-                    return wire.decode_command(buffers(parts, 2)[1])
+                    return wire.decode_command(buffers(parts, 2, 2)[1])
             # A new socket, so that this command is not delivered to a later server.
             self._sockets.drop(self._control)
             self._control = None
@@ -315,11 +320,11 @@ class ZmqClientLink:
             with self._frame_lock:
                 self._push_waiting_frame()
         if self._mattes.poll(_TICK_MS):
-            parts = receive(self._mattes, 3)
+            parts = receive(self._mattes, 4)
             try:
                 if len(parts) > 1 or parts[0].bytes != _BEAT:
-                    _, header, pixels = buffers(parts, 3)
-                    self._newest.offer(*wire.decode_matte(header, pixels))
+                    _, *matte = buffers(parts, 3, 4)
+                    self._newest.offer(*wire.decode_matte(*matte))
                 self._heard_s = time.monotonic()
             except WireError as error:
                 self._rejected.add(f"matte from {self._place}", error)

@@ -134,21 +134,22 @@ class ZmqSockets:
         return socket
 
 
-def receive(socket: Socket, expected_parts: int) -> list[zmq.Frame]:
+def receive(socket: Socket, most_parts: int) -> list[zmq.Frame]:
     """The parts of one message that is there; of a longer one only one part too many."""
     parts: list[zmq.Frame] = []
     more = True
     while more:
         part = socket.recv(zmq.DONTWAIT, copy=False)
         more = part.more
-        if len(parts) <= expected_parts:
+        if len(parts) <= most_parts:
             parts.append(part)
     return parts
 
 
-def buffers(parts: list[zmq.Frame], expected_parts: int) -> list[memoryview]:
+def buffers(parts: list[zmq.Frame], least: int, most: int) -> list[memoryview]:
     """The bytes of each part; WireError if there are more or fewer."""
-    if len(parts) != expected_parts:
-        at_least = "at least " if len(parts) > expected_parts else ""
-        raise WireError(f"expected {expected_parts} parts; got {at_least}{len(parts)}")
+    if not least <= len(parts) <= most:
+        expected = f"{least}" if least == most else f"{least} to {most}"
+        at_least = "at least " if len(parts) > most else ""
+        raise WireError(f"expected {expected} parts; got {at_least}{len(parts)}")
     return [part.buffer for part in parts]
