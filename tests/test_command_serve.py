@@ -84,6 +84,56 @@ def test_a_prompt_is_changed_without_an_encode(
 
 
 @pytest.mark.parametrize("kind", ["shm", "zmq"])
+def test_controls_are_set_live_and_show_in_the_next_mattes(
+    kind: str, session: str, picture: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    address = session if kind == "shm" else free_zmq_address()
+    show = tmp_path / "show.toml"
+    show.write_text(
+        f"source = 'test:'\nout = ['{address}']\n[controls]\nconfidence_floor = 1\nhold = 0\n"
+        "[[prompt]]\ntext = 'person - hair'\nexpand = 2\n[[prompt]]\ntext = 'sky'\n",
+        encoding="utf-8",
+    )
+    with Server(
+        "--config", show, "--source", picture, "--threshold", "0.4", "--weights", tiny_weights,
+        log=tmp_path / "log",
+    ) as server:  # fmt: skip
+        wait_for(lambda: status_of(address, server)["mattes_out"])
+        status = status_of(address, server)
+        assert Path(status["source"]).name == picture.name
+        assert [(p["text"], p["negative"]) for p in status["prompts"]] == [
+            ("person", ["hair"]), ("sky", []),
+        ]  # fmt: skip
+        assert status["controls"]["channels"][:2] == [
+            {"threshold": 0.4, "expand": 2.0, "hold": 0.0, "confidence_floor": 1.0},
+            {"threshold": 0.4, "hold": 0.0, "confidence_floor": 1.0},
+        ]
+        link = open_client_link(address)
+        try:
+            wait_for(lambda: not next_matte(link).alpha.any())
+            changed = promptmatte("set", "invert=on", "--prompt", "2", "--link", address)
+            assert changed.returncode == 0, changed.stderr
+            wait_for(lambda: next_matte(link).alpha[..., 1].min() == 255)
+            assert not next_matte(link).alpha[..., [0, 2, 3]].any()
+        finally:
+            link.close()
+        told = promptmatte("controls", "--json", "--link", address)
+        values = json.loads(told.stdout)["values"]
+        assert [channel["invert"] for channel in values["channels"]] == [False, True, False, False]
+        assert "threshold" in promptmatte("controls", "--link", address).stdout
+        for arguments, message in (
+            (["set", "overlap=exclusive", "--prompt", "1"], "overlap without a prompt"),
+            (["set", "invert=on", "--prompt", "5"], "prompt as a number of 1 to 4"),
+        ):
+            refused = promptmatte(*arguments, "--link", address)
+            assert refused.returncode == 2
+            assert message in refused.stderr
+            assert len(refused.stderr.strip().splitlines()) == 1
+        again = status_of(address, server)["controls"]
+        assert again["channels"][1] == {**status["controls"]["channels"][1], "invert": True}
+
+
+@pytest.mark.parametrize("kind", ["shm", "zmq"])
 def test_a_killed_server_comes_back_to_the_same_reader(
     kind: str, session: str, picture: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +231,9 @@ def test_a_missing_file_is_waited_for_and_found(
         (["serve", "--source", "test:", "--prompt", "  "], "expected a prompt such as"),
         (["serve", "--source", "test:", "--prompt", "x" * 5000], "at most 200 characters"),
         (["serve", "--source", "test:", *["--prompt", "a"] * 5], "at most 4 prompts"),
+        (["serve", "--source", "test:", "--prompt", "a - "], "a thing to each side"),
+        (["serve", "--source", "test:", "--threshold", "high"], "expected threshold as a number"),
+        (["serve", "--config", "absent.toml"], "cannot read the show absent.toml"),
         (["serve", "--source", "test:", "--out", "carrier-pigeon:1"], "a link such as shm:NAME"),
         (["serve", "--source", "test:", "--out", "shm:bad/name"], "session name"),
         (["serve", "--source", "test:", "--out", "zmq:tcp://8.8.8.8:5571"], "loopback"),
@@ -189,6 +242,9 @@ def test_a_missing_file_is_waited_for_and_found(
         (["serve", "--source", "test:", "--weights", "absent.safetensors"], "cannot read"),
         (["prompt", "person", "--link", "shm:nobody-here"], "nobody-here"),
         (["status", "--link", "zmq:tcp://127.0.0.1:1"], "matte port"),
+        (["set", "threshold=2"], "expected threshold as a number"),
+        (["set", "threshold"], "expected NAME=VALUE"),
+        (["set", "treshold=0.4"], "expected a control of"),
         (["eval", "absent-folder", "--prompt", "person=255"], "found no pair"),
         (["eval", ".", "--prompt", "person"], "expected TEXT=IDS"),
         (["train", "embedded", "--data", "absent-folder"], "not a folder"),

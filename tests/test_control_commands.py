@@ -1,17 +1,24 @@
+import json
+import sys
 import threading
 from typing import Any
 
 import pytest
 from promptmatte.control.commands import command_handler
-from promptmatte.errors import CommandError, PromptError
+from promptmatte.controls import Controls, control_table
+from promptmatte.errors import CommandError, ControlError, PromptError
 from promptmatte.prompts import Prompt, PromptSet
 
 
 class Prompts:
-    """Holds prompts and nothing else."""
+    """Holds prompts and controls and nothing else."""
 
     def __init__(self) -> None:
         self.current = PromptSet()
+        self.controls = Controls()
+
+    def set_controls(self, controls: Controls) -> None:
+        self.controls = controls
 
     def set_prompts(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         self.current = self.current.replaced(prompts)
@@ -37,6 +44,76 @@ def test_prompts_are_set_and_cleared() -> None:
     assert pipeline.current.prompts == ()
 
 
+def test_a_prompt_says_union_and_difference_in_its_text_or_in_fields() -> None:
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+    prompts = [{"text": "person + dog but not hair"}, {"text": "person", "also": ["dog"]}]
+    handle({"command": "prompt", "prompts": prompts})
+    assert pipeline.current.prompts == (
+        Prompt(text="person", also=("dog",), negative=("hair",)),
+        Prompt(text="person", also=("dog",)),
+    )
+
+
+def test_controls_are_set_for_one_prompt_or_all_and_told() -> None:
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+    values = {"threshold": 0.4, "overlap": "exclusive"}
+    assert handle({"command": "set", "controls": values}) == {"ok": True}
+    assert handle({"command": "set", "controls": {"expand": -2}, "prompt": 2}) == {"ok": True}
+    assert handle({"command": "set", "controls": {}, "prompt": None}) == {"ok": True}
+    reply = json.loads(json.dumps(handle({"command": "controls"})))
+    assert reply["ok"]
+    assert reply["controls"] == control_table()
+    assert [channel["threshold"] for channel in reply["values"]["channels"]] == [0.4] * 4
+    assert [channel["expand"] for channel in reply["values"]["channels"]] == [0, -2, 0, 0]
+    assert reply["values"]["stream"]["overlap"] == "exclusive"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"controls": {"invert": True, "threshold": 2}}, "expected threshold as a number"),
+        ({"controls": {"invert": True, "treshold": 0.4}}, "expected a control of threshold"),
+        ({"controls": {"invert": True, "overlap": "exclusive"}, "prompt": 1}, "without a prompt"),
+        ({"controls": {"invert": True}, "prompt": 0}, "prompt as a number of 1 to 4; got 0"),
+        ({"controls": {"invert": True}, "prompt": True}, "1 to 4; got True"),
+        ({"controls": {"invert": True}, "prompt": "2"}, "1 to 4; got '2'"),
+        ({"controls": ["invert"]}, "controls as an object such as"),
+        ({}, "got no field 'controls'"),
+    ],
+)
+def test_a_control_that_cannot_be_set_changes_nothing(fields: Any, message: str) -> None:
+    pipeline = Prompts()
+    with pytest.raises((CommandError, ControlError)) as refusal:
+        command_handler(pipeline, threading.Event())({"command": "set", **fields})
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert pipeline.controls == Controls()
+
+
+def test_controls_set_from_several_threads_all_count() -> None:
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+
+    def turn(channel: int, values: list[float]) -> None:
+        for value in values:
+            handle({"command": "set", "controls": {"expand": value}, "prompt": channel + 1})
+
+    values = [index / 10 for index in range(200)]
+    threads = [threading.Thread(target=turn, args=(channel, values)) for channel in range(4)]
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert [channel.expand for channel in pipeline.controls.channels] == [19.9] * 4
+
+
 def test_status_ping_and_stop() -> None:
     stop = threading.Event()
     handle = command_handler(Prompts(), stop)
@@ -51,7 +128,7 @@ def test_status_ping_and_stop() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ({}, "expected a command of prompt, status, stop, ping; got None"),
+        ({}, "expected a command of prompt, set, controls, status, stop, ping; got None"),
         ({"command": "fly"}, "got 'fly'"),
         ({"command": ["ping"]}, "got ['ping']"),
         ({"command": "x" * 5000}, "..."),
@@ -59,12 +136,19 @@ def test_status_ping_and_stop() -> None:
         ({"command": "prompt"}, "command, prompts; got no field 'prompts'"),
         ({"command": "prompt", "prompts": "person"}, "prompts as a list"),
         ({"command": "prompt", "prompts": ["person"]}, "a prompt such as"),
-        ({"command": "prompt", "prompts": [{"txt": "a"}]}, "text, negative; got the field 'txt'"),
+        (
+            {"command": "prompt", "prompts": [{"txt": "a"}]},
+            "text, also, negative; got the field 'txt'",
+        ),
         ({"command": "prompt", "prompts": [{}]}, "got no field 'text'"),
         ({"command": "prompt", "prompts": [{"text": 5}]}, "text as a string; got 5"),
         (
             {"command": "prompt", "prompts": [{"text": "a", "negative": "b"}]},
             "negative as a list of strings; got 'b'",
+        ),
+        (
+            {"command": "prompt", "prompts": [{"text": "a", "also": [1]}]},
+            "also as a list of strings; got [1]",
         ),
     ],
 )
@@ -87,6 +171,7 @@ def test_a_malformed_command_is_refused_in_one_line(command: Any, message: str) 
         [{"text": "a"}] * 5,
         [{"text": "a", "negative": ["b"] * 9}],
         [{"text": "a", "negative": [""]}],
+        [{"text": "a -"}],
     ],
 )
 def test_a_prompt_that_cannot_be_used_changes_nothing(prompts: Any) -> None:

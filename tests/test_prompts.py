@@ -29,6 +29,8 @@ def test_too_many_prompts_and_negatives_are_refused() -> None:
         PromptSet(prompts=tuple(Prompt(text=t) for t in "abcde"))
     with pytest.raises(PromptError, match="at most 4 negatives"):
         Prompt(text="person", negative=tuple("abcde"))
+    with pytest.raises(PromptError, match="at most 4 more things"):
+        Prompt.parse("a + b + c + d + e + f")
 
 
 def test_a_change_counts_the_version_up_and_leaves_the_old_set_alone() -> None:
@@ -36,3 +38,47 @@ def test_a_change_counts_the_version_up_and_leaves_the_old_set_alone() -> None:
     second = first.replaced((Prompt(text="person"),))
     assert (first.version, second.version) == (0, 1)
     assert first.prompts == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "also", "negative"),
+    [
+        ("person", (), ()),
+        ("person + dog", ("dog",), ()),
+        ("person - hair", (), ("hair",)),
+        ("person – hair", (), ("hair",)),
+        ("person but not hair", (), ("hair",)),
+        ("person  WITHOUT \n hair", (), ("hair",)),
+        ("person + dog - hair", ("dog",), ("hair",)),
+        ("person - hair + dog but not red collar", ("dog",), ("hair", "red collar")),
+    ],
+)
+def test_one_line_says_union_and_difference(
+    text: str, also: tuple[str, ...], negative: tuple[str, ...]
+) -> None:
+    assert Prompt.parse(text) == Prompt(text="person", also=also, negative=negative)
+
+
+@pytest.mark.parametrize(
+    "text", ["t-shirt", "black-and-white cat", "person+dog", "c++ book", "nothing but hair"]
+)
+def test_a_sign_inside_a_word_is_part_of_it(text: str) -> None:
+    assert Prompt.parse(text) == Prompt(text=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["person -", "- hair", "+", "person + - hair", "without", "but not hair"]
+)
+def test_a_sign_with_nothing_beside_it_is_refused(text: str) -> None:
+    with pytest.raises(PromptError, match=r"a thing to each side of every \+ and -"):
+        Prompt.parse(text)
+
+
+def test_fields_are_added_to_what_the_text_says() -> None:
+    prompt = Prompt.parse("person + dog", also=["cat"], negative=["hair"])
+    assert prompt == Prompt(text="person", also=("dog", "cat"), negative=("hair",))
+
+
+def test_terms_are_named_once_in_order() -> None:
+    prompts = PromptSet(prompts=(Prompt.parse("person + dog - hair"), Prompt.parse("hair - dog")))
+    assert prompts.terms == ("person", "dog", "hair")

@@ -23,6 +23,10 @@ class SourceEnded(PromptMatteError, EOFError):  # noqa: N818  an end, not a faul
     """A source that has played to its end and does not loop."""
 
 
+class ControlError(PromptMatteError, ValueError):
+    """A control that does not exist, or a value it cannot take."""
+
+
 class ModelError(PromptMatteError, RuntimeError):
     """A model that cannot be loaded or run."""
 
@@ -37,3 +41,9 @@ class CommandError(PromptMatteError, ValueError):
 
 class DataError(PromptMatteError, ValueError):
     """A data set folder that cannot be used."""
+
+
+def shown(value: object) -> str:
+    """The value as an error line shows it: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from promptmatte.errors import PromptError
 from promptmatte.frame import MAX_CHANNELS
 
 MAX_PROMPT_CHARS = 200
+MAX_ALSO = 4
 MAX_NEGATIVES = 4
+
+OPERATORS = {"+": "also", **dict.fromkeys(("-", "–", "−", "but not", "without"), "negative")}
+"""What joins the things of one prompt, with a space to each side. Both dashes are what some
+systems make of a typed hyphen."""
+
+_OPERATOR = re.compile(
+    rf"(?<!\S)({'|'.join(re.escape(sign) for sign in OPERATORS)})(?!\S)", re.IGNORECASE
+)
 
 
 def clean_text(text: str) -> str:
@@ -31,18 +42,48 @@ def clean_text(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One thing to key: its name, and names of things to leave out of its matte."""
+    """What one matte keys: a thing and the things in `also`, without those in `negative`."""
 
     text: str
+    also: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", clean_text(self.text))
-        if len(self.negative) > MAX_NEGATIVES:
+        for name, most in (("also", MAX_ALSO), ("negative", MAX_NEGATIVES)):
+            things: tuple[str, ...] = getattr(self, name)
+            if len(things) > most:
+                title = "more things" if name == "also" else "negatives"
+                raise PromptError(f"expected at most {most} {title} a prompt; got {len(things)}")
+            object.__setattr__(self, name, tuple(clean_text(thing) for thing in things))
+
+    @classmethod
+    def parse(cls, text: str, *, also: Sequence[str] = (), negative: Sequence[str] = ()) -> Prompt:
+        """The prompt that one line of text says: "person + dog", "person - hair".
+
+        "but not" and "without" are other words for the minus. Signs and words count with a
+        space to each side only, in any order; also and negative are added to what the text
+        says. PromptError for a sign with nothing before or after it.
+        """
+        first, *rest = _OPERATOR.split(clean_text(text))
+        things = {"also": list[str](), "negative": list[str]()}
+        for sign, thing in zip(rest[::2], rest[1::2], strict=True):
+            things[OPERATORS[sign.lower()]].append(thing)
+        if rest and not all(part.strip() for part in (first, *rest[1::2])):
             raise PromptError(
-                f"expected at most {MAX_NEGATIVES} negatives a prompt; got {len(self.negative)}"
+                f"expected a thing to each side of every + and -, such as 'person + dog - hair'; "
+                f"got {text[:40]!r}"
             )
-        object.__setattr__(self, "negative", tuple(clean_text(n) for n in self.negative))
+        return cls(
+            text=first,
+            also=(*things["also"], *also),
+            negative=(*things["negative"], *negative),
+        )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Every text that has to be found for this prompt: its own, also, negative."""
+        return (self.text, *self.also, *self.negative)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +99,11 @@ class PromptSet:
                 f"expected at most {MAX_CHANNELS} prompts, a matte channel each; "
                 f"got {len(self.prompts)}"
             )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The texts that a model has to find, each once, in order of appearance."""
+        return tuple(dict.fromkeys(term for prompt in self.prompts for term in prompt.terms))
 
     def replaced(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         """A set of these prompts, one version on."""

@@ -1,4 +1,4 @@
-"""promptmatte prompt, status and stop: talk to a running server."""
+"""promptmatte prompt, set, controls, status and stop: talk to a running server."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from promptmatte.commands.options import DEFAULT_SESSION, Subparsers
+from promptmatte.commands.options import DEFAULT_SESSION, Subparsers, parsed_controls
 from promptmatte.errors import CommandError
 from promptmatte.links import open_client_link
 from promptmatte.prompts import Prompt
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
-    """prompt, status and stop."""
+    """prompt, set, controls, status and stop."""
     prompt = commands.add_parser("prompt", help="change what a running server keys")
-    prompt.add_argument("texts", nargs="*", metavar="TEXT", help="up to four; none: key nothing")
-    prompt.add_argument("--negative", action="append", default=[], metavar="TEXT",
-                        help="a thing to leave out of every matte")  # fmt: skip
+    prompt.add_argument(
+        "texts", nargs="*", metavar="TEXT",
+        help='up to four, such as "person + dog - hair"; none: key nothing',
+    )  # fmt: skip
+    for name, text in (("--also", "a further thing in"), ("--negative", "a thing to leave out of")):
+        prompt.add_argument(name, action="append", default=[], metavar="TEXT",
+                            help=f"{text} every matte")  # fmt: skip
     prompt.set_defaults(run=run_prompt)
+    change = commands.add_parser("set", help="change controls of a running server")
+    change.add_argument("values", nargs="+", metavar="NAME=VALUE", help="e.g. threshold=0.4")
+    change.add_argument("--prompt", type=int, metavar="N", help="for prompt 1 to 4 alone")
+    change.set_defaults(run=run_set)
+    controls = commands.add_parser("controls", help="the controls of a running server")
+    controls.add_argument("--json", action="store_true", help="as JSON")
+    controls.set_defaults(run=run_controls)
     status = commands.add_parser("status", help="what a running server is doing")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=run_status)
     stop = commands.add_parser("stop", help="stop a running server")
     stop.set_defaults(run=run_stop)
-    for parser in (prompt, status, stop):
+    for parser in (prompt, change, controls, status, stop):
         parser.add_argument(
             "--link", default=DEFAULT_SESSION, metavar="ADDRESS",
             help=f"the server's link: shm:NAME or zmq:tcp://... (default: {DEFAULT_SESSION})",
@@ -48,15 +59,64 @@ def ask(address: str, command: dict[str, Any]) -> dict[str, Any]:
 
 def run_prompt(arguments: argparse.Namespace) -> int:
     """Sends the prompts."""
-    prompts = [Prompt(text=t, negative=tuple(arguments.negative)) for t in arguments.texts]
-    ask(
-        arguments.link,
-        {
-            "command": "prompt",
-            "prompts": [{"text": p.text, "negative": list(p.negative)} for p in prompts],
-        },
-    )
+    extra = {"also": arguments.also, "negative": arguments.negative}
+    prompts = [Prompt.parse(text, **extra) for text in arguments.texts]
+    entries = [
+        {"text": p.text, "also": list(p.also), "negative": list(p.negative)} for p in prompts
+    ]
+    ask(arguments.link, {"command": "prompt", "prompts": entries})
     return 0
+
+
+def run_set(arguments: argparse.Namespace) -> int:
+    """Sends values of controls."""
+    pairs = [text.partition("=") for text in arguments.values]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise CommandError(f"expected NAME=VALUE, such as threshold=0.4; got {name!r}")
+    texts = {name.strip().replace("-", "_"): value for name, _, value in pairs}
+    command = {"command": "set", "controls": parsed_controls(texts), "prompt": arguments.prompt}
+    ask(arguments.link, command)
+    return 0
+
+
+def run_controls(arguments: argparse.Namespace) -> int:
+    """Shows the server's controls with their values, prompt by prompt where these differ."""
+    reply = ask(arguments.link, {"command": "controls"})
+    console = Console()
+    if arguments.json:
+        console.print_json(json.dumps({name: reply[name] for name in ("controls", "values")}))
+        return 0
+    table = Table("control", "value", "range", "default", "", box=None)
+    for row in reply["controls"]:
+        table.add_row(
+            row["name"],
+            _shown_value(row, reply["values"]),
+            "|".join(row["choices"]) or _shown_range(row),
+            _as_typed(row["default"]),
+            row["help"],
+        )
+    console.print(table)
+    return 0
+
+
+def _shown_value(row: dict[str, Any], values: dict[str, Any]) -> str:
+    if row["scope"] == "stream":
+        return _as_typed(values["stream"][row["name"]])
+    each = [_as_typed(channel[row["name"]]) for channel in values["channels"]]
+    return each[0] if len(set(each)) == 1 else " ".join(each)
+
+
+def _shown_range(row: dict[str, Any]) -> str:
+    if row["kind"] == "bool":
+        return "on|off"
+    return f"{row['low']:g} to {row['high']:g} {row['unit']}".rstrip()
+
+
+def _as_typed(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def run_status(arguments: argparse.Namespace) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from promptmatte.controls import CONTROLS, Control, Controls, Value, named_control
 from promptmatte.errors import ConfigError
 from promptmatte.prompts import Prompt, PromptSet
 
@@ -34,43 +37,116 @@ def model_from(arguments: argparse.Namespace) -> Model:
     return load_model(arguments.model, device=arguments.device, weights=arguments.weights)
 
 
+@dataclass
+class _GivenPrompt:
+    """A --prompt and what followed it: --also, --negative and control options."""
+
+    text: str
+    also: list[str] = field(default_factory=list)
+    negative: list[str] = field(default_factory=list)
+    controls: dict[str, str] = field(default_factory=dict)
+
+
 class _PromptAction(argparse.Action):
-    """Collects --prompt and --negative in order: a negative belongs to the prompt before it."""
+    """Collects --prompt, and --also and --negative for the prompt before them."""
 
     def __call__(
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002  may be abbreviated
     ) -> None:
-        prompts: list[tuple[str, list[str]]] = list(getattr(namespace, self.dest) or [])
-        if option_string == "--negative":
-            if not prompts:
-                parser.error("expected --negative after the --prompt that it belongs to")
-            prompts[-1][1].append(str(values))
+        option = self.option_strings[0]
+        prompts: list[_GivenPrompt] = list(getattr(namespace, self.dest) or [])
+        if option == "--prompt":
+            prompts.append(_GivenPrompt(text=values))
+        elif not prompts:
+            parser.error(f"expected {option} after the --prompt that it belongs to")
         else:
-            prompts.append((str(values), []))
+            own = prompts[-1].also if option == "--also" else prompts[-1].negative
+            own.append(values)
         setattr(namespace, self.dest, prompts)
 
 
+class _ControlAction(argparse.Action):
+    """Collects one control's option, for the prompt before it or, before any, for all."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002  argparse's signature
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        row: Control = self.const
+        if row.kind == "bool":
+            values = "off" if str(option_string).startswith("--no-") else "on"
+        if row.scope == "channel" and namespace.prompts:
+            namespace.prompts[-1].controls[row.name] = values
+        else:
+            namespace.controls = {**namespace.controls, row.name: values}
+
+
 def add_prompt_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """--prompt TEXT (up to four) and --negative TEXT (for the prompt before it)."""
-    parser.add_argument(
-        "--prompt", dest="prompts", action=_PromptAction, metavar="TEXT", required=required,
-        help="the thing to key; up to four, a matte channel each",
-    )  # fmt: skip
-    parser.add_argument(
-        "--negative", dest="prompts", action=_PromptAction, metavar="TEXT",
-        help="a thing to leave out of the matte of the prompt before",
-    )  # fmt: skip
+    """--prompt TEXT (up to four), --also TEXT and --negative TEXT (for the prompt before)."""
+    for name, text in (
+        ("--prompt", 'the thing to key, also "person + dog - hair"; up to four, a matte '
+                     "channel each"),
+        ("--also", "a further thing in the matte of the prompt before"),
+        ("--negative", "a thing to leave out of the matte of the prompt before"),
+    ):  # fmt: skip
+        parser.add_argument(
+            name, dest="prompts", action=_PromptAction, metavar="TEXT",
+            required=required and name == "--prompt", help=text,
+        )  # fmt: skip
 
 
 def prompts_from(arguments: argparse.Namespace) -> tuple[Prompt, ...]:
     """The prompts of add_prompt_options' arguments; PromptError for more than four too."""
-    given = arguments.prompts or ()
-    prompts = tuple(Prompt(text=text, negative=tuple(negative)) for text, negative in given)
+    given: list[_GivenPrompt] = arguments.prompts or []
+    prompts = tuple(Prompt.parse(p.text, also=p.also, negative=p.negative) for p in given)
     return PromptSet(prompts=prompts).prompts
+
+
+def add_control_options(parser: argparse.ArgumentParser, *, without: Collection[str] = ()) -> None:
+    """An option for each control but those `without`, next to add_prompt_options: given after
+    a --prompt it is that prompt's, before any it holds for all."""
+    group = parser.add_argument_group(
+        "controls",
+        "for the --prompt before, or for all prompts when given before any; "
+        "px: of a picture 540 lines high",
+    )
+    parser.set_defaults(controls={})
+    for row in (row for name, row in CONTROLS.items() if name not in without):
+        option = "--" + row.name.replace("_", "-")
+        switch = row.kind == "bool"
+        group.add_argument(
+            *((option, f"--no-{option[2:]}") if switch else (option,)),
+            dest="controls", action=_ControlAction, const=row, nargs=0 if switch else None,
+            metavar=None if switch else _range_text(row),
+            help=f"{row.help}{row.unit and f', in {row.unit}'} "
+            f"(default: {'off' if switch else row.default})",
+        )  # fmt: skip
+
+
+def controls_from(arguments: argparse.Namespace, controls: Controls) -> Controls:
+    """These controls with add_control_options' arguments over them; ControlError."""
+    controls = controls.replaced(parsed_controls(arguments.controls))
+    for channel, prompt in enumerate(arguments.prompts or []):
+        controls = controls.replaced(parsed_controls(prompt.controls), channel=channel)
+    return controls
+
+
+def parsed_controls(texts: Mapping[str, str]) -> dict[str, Value]:
+    """The values that people typed for controls, by name; ControlError."""
+    return {name: named_control(name).parsed(text) for name, text in texts.items()}
+
+
+def _range_text(row: Control) -> str:
+    if row.kind == "choice":
+        return "|".join(row.choices)
+    return f"{row.low:g}..{row.high:g}"
 
 
 def checked_output(path: Path) -> Path:

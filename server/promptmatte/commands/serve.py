@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -18,12 +17,15 @@ from rich.console import Console
 from promptmatte.commands.options import (
     DEFAULT_SESSION,
     Subparsers,
+    add_control_options,
     add_model_options,
     add_prompt_options,
     checked_output,
+    controls_from,
     model_from,
     prompts_from,
 )
+from promptmatte.commands.show_file import SETTINGS, ShowFile
 from promptmatte.config import PipelineConfig
 from promptmatte.errors import PromptMatteError, SourceError
 
@@ -46,21 +48,35 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     add_prompt_options(parser, required=False)
     add_model_options(parser)
-    parser.add_argument("--encode-hz", type=float, default=PipelineConfig().encode_hz, metavar="H",
-                        help="keyframes a second at most (default: %(default)s)")  # fmt: skip
+    encode_hz = PipelineConfig().encode_hz
+    parser.add_argument("--encode-hz", type=float, default=encode_hz, metavar="H",
+                        help=f"keyframes a second at most (default: {encode_hz:g})")  # fmt: skip
     parser.add_argument(
         "--out", action="append", metavar="ADDRESS",
         help=f"shm:NAME or zmq:tcp://127.0.0.1:5571; may be repeated (default: {DEFAULT_SESSION})",
     )  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE",
+        help="a show in TOML: these options, [controls] and [[prompt]]; an option given here "
+        "wins over the file",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
-    parser.set_defaults(run=run)
+    add_control_options(parser)
+    defaults = {name: parser.get_default(name) for name in SETTINGS}
+    # None is "not given", so that a file's value is known to be wanted.
+    parser.set_defaults(run=run, defaults=defaults, **dict.fromkeys(SETTINGS))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until stopped by command, signal, --seconds or the end of the source."""
+    show = ShowFile.read(arguments.config) if arguments.config else ShowFile()
+    for name, value in {**arguments.defaults, **show.settings}.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    prompts = prompts_from(arguments) or show.prompts
+    controls = controls_from(arguments, show.shared if arguments.prompts else show.controls)
     config = PipelineConfig(encode_hz=arguments.encode_hz)
-    prompts = prompts_from(arguments)
     addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
         checked_output(arguments.report)
@@ -90,7 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
         opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
         for first in opened:
             stack.callback(first.close)
-        _leave_a_core_to_the_matte_loop()
         model = model_from(arguments)
         _warn_of_idle_gpu(console)
         pipeline = Pipeline(
@@ -103,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             clock=clock,
         )
         pipeline.set_prompts(prompts)
+        pipeline.set_controls(controls)
         handler = command_handler(pipeline, stop)
         for link in links:
             link.serve(handler)
@@ -136,12 +152,6 @@ def _wait(pipeline: Pipeline, stop: threading.Event, seconds: float | None) -> N
     deadline = time.monotonic() + (math.inf if seconds is None else seconds)
     while not stop.wait(0.1) and not pipeline.wait(0.0) and time.monotonic() < deadline:
         pass
-
-
-def _leave_a_core_to_the_matte_loop() -> None:
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
 
 
 def _warn_of_idle_gpu(console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Commands from outside, the same for every link: prompt, status, stop, ping."""
+"""Commands from outside, the same for every link: prompts, controls, status, stop."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from promptmatte.errors import CommandError
+from promptmatte.controls import Controls, control_table
+from promptmatte.errors import CommandError, shown
+from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import CommandHandler
 from promptmatte.prompts import Prompt, PromptSet
 
-FIELDS = {
-    "prompt": ("prompts",),
-    "status": (),
-    "stop": (),
-    "ping": (),
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "prompt": (("prompts",), ()),
+    "set": (("controls",), ("prompt",)),
+    "controls": ((), ()),
+    "status": ((), ()),
+    "stop": ((), ()),
+    "ping": ((), ()),
 }
-"""Command -> the fields it has besides `command`, all of them required."""
+"""Command -> the fields it has besides `command`: required, optional."""
 
 
 class Commanded(Protocol):
@@ -24,6 +28,15 @@ class Commanded(Protocol):
 
     def set_prompts(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         """Replaces the prompts."""
+        ...
+
+    @property
+    def controls(self) -> Controls:
+        """The controls as they are."""
+        ...
+
+    def set_controls(self, controls: Controls) -> None:
+        """Replaces the controls."""
         ...
 
     def status(self) -> dict[str, Any]:
@@ -36,15 +49,23 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
 
     stop: set by the command stop, for whoever runs the server to end it.
 
-    It raises CommandError for a malformed command and PromptError for a prompt that
-    cannot be used; nothing is changed then.
+    It raises CommandError for a malformed command, PromptError for a prompt and
+    ControlError for a control that cannot be used; nothing is changed then.
     """
+    setting = threading.Lock()  # links answer on threads of their own; no change may get lost
 
     def handle(command: Mapping[str, Any]) -> dict[str, Any]:
         match _checked_name(command):
             case "prompt":
                 version = pipeline.set_prompts(_prompts_from(command["prompts"])).version
                 return {"ok": True, "prompts_version": version}
+            case "set":
+                values, channel = _controls_from(command)
+                with setting:
+                    pipeline.set_controls(pipeline.controls.replaced(values, channel=channel))
+            case "controls":
+                values = pipeline.controls.values()
+                return {"ok": True, "controls": control_table(), "values": values}
             case "status":
                 return {"ok": True, "status": pipeline.status()}
             case "stop":
@@ -58,29 +79,53 @@ def _checked_name(command: Mapping[str, Any]) -> str:
     name = command.get("command")
     if not isinstance(name, str) or name not in FIELDS:
         known = ", ".join(FIELDS)
-        raise CommandError(f"expected a command of {known}; got {_shown(name)}")
-    _check_fields(command, f"the command {name}", ("command", *FIELDS[name]), ())
+        raise CommandError(f"expected a command of {known}; got {shown(name)}")
+    required, optional = FIELDS[name]
+    _check_fields(command, f"the command {name}", ("command", *required), optional)
     return name
 
 
 def _prompts_from(value: Any) -> tuple[Prompt, ...]:
     if not isinstance(value, list):
         raise CommandError(
-            f'expected prompts as a list such as [{{"text": "person"}}]; got {_shown(value)}'
+            f'expected prompts as a list such as [{{"text": "person"}}]; got {shown(value)}'
         )
     return PromptSet(prompts=tuple(_prompt_from(entry) for entry in value)).prompts
 
 
 def _prompt_from(entry: Any) -> Prompt:
     if not isinstance(entry, Mapping):
-        raise CommandError(f'expected a prompt such as {{"text": "person"}}; got {_shown(entry)}')
-    _check_fields(entry, "a prompt", ("text",), ("negative",))
-    text, negative = entry["text"], entry.get("negative", [])
+        raise CommandError(f'expected a prompt such as {{"text": "person"}}; got {shown(entry)}')
+    _check_fields(entry, "a prompt", ("text",), ("also", "negative"))
+    text = entry["text"]
     if not isinstance(text, str):
-        raise CommandError(f"expected text as a string; got {_shown(text)}")
-    if not isinstance(negative, list) or not all(isinstance(name, str) for name in negative):
-        raise CommandError(f"expected negative as a list of strings; got {_shown(negative)}")
-    return Prompt(text=text, negative=tuple(negative))
+        raise CommandError(f"expected text as a string; got {shown(text)}")
+    return Prompt.parse(
+        text, also=_texts_from(entry, "also"), negative=_texts_from(entry, "negative")
+    )
+
+
+def _texts_from(entry: Mapping[str, Any], field: str) -> list[str]:
+    texts = entry.get(field, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CommandError(f"expected {field} as a list of strings; got {shown(texts)}")
+    return texts
+
+
+def _controls_from(command: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None]:
+    """The values to set and the channel, 0 to 3, or None for all."""
+    values, prompt = command["controls"], command.get("prompt")
+    if not isinstance(values, Mapping):
+        raise CommandError(
+            f'expected controls as an object such as {{"threshold": 0.4}}; got {shown(values)}'
+        )
+    if prompt is None:
+        return values, None
+    if isinstance(prompt, bool) or not isinstance(prompt, int) or not 1 <= prompt <= MAX_CHANNELS:
+        raise CommandError(
+            f"expected prompt as a number of 1 to {MAX_CHANNELS}; got {shown(prompt)}"
+        )
+    return values, prompt - 1
 
 
 def _check_fields(
@@ -89,11 +134,6 @@ def _check_fields(
     unknown = [field for field in given if field not in required + optional]
     missing = [field for field in required if field not in given]
     if unknown or missing:
-        fault = f"the field {_shown(unknown[0])}" if unknown else f"no field {missing[0]!r}"
+        fault = f"the field {shown(unknown[0])}" if unknown else f"no field {missing[0]!r}"
         expected = ", ".join(required + optional)
         raise CommandError(f"expected {what} with the fields {expected}; got {fault}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from promptmatte.errors import ModelError
 from promptmatte.frame import Frame, PixelFormat
+from promptmatte.models.combine import combined
 from promptmatte.models.embedded_network import (
     EmbeddedArchitecture,
     EmbeddedNetwork,
@@ -127,10 +128,9 @@ class EmbeddedModel:
 
     @torch.inference_mode()
     def embed(self, prompts: PromptSet) -> PromptEmbedding:
-        """Virtual-point tokens [T, 2, dim] of every text of the set, prompts before negatives."""
-        texts = [p.text for p in prompts.prompts]
-        texts += [n for p in prompts.prompts for n in p.negative]
-        fresh = [t for t in dict.fromkeys(texts) if t not in self._texts]
+        """Virtual-point tokens [T, 2, dim] of every term of the set."""
+        texts = prompts.terms
+        fresh = [t for t in texts if t not in self._texts]
         if fresh:
             tower = self._network.text_tower
             tokens = self._network.encode_text(tower.tokenize(fresh).to(self._device))
@@ -144,9 +144,8 @@ class EmbeddedModel:
 
     @torch.inference_mode()
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
-        """Logits [P, h, w] and confidence; what a negative covers is not the prompt's."""
-        prompts = embedding.prompts.prompts
-        if not prompts:
+        """Logits [P, h, w] and confidence, combined from those of the terms."""
+        if not embedding.prompts.prompts:
             return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
         features: ImageFeatures = scene.features
         tokens: Tensor = embedding.vectors
@@ -154,13 +153,5 @@ class EmbeddedModel:
         masks, quality = self._network.decode(features.repeated(count), tokens)
         best = quality.argmax(dim=1)
         logits = masks[torch.arange(len(tokens), device=self._device), best].float()
-        rows = list(logits[: len(prompts)])
-        negatives = iter(logits[len(prompts) :])
-        for index, prompt in enumerate(prompts):
-            for _ in prompt.negative:
-                rows[index] = torch.minimum(rows[index], -next(negatives))
-        confidence = quality.max(dim=1).values[: len(prompts)].float().clamp(0, 1).tolist()
-        return Decoded(
-            logits=torch.stack(rows).cpu().numpy(),
-            confidence=tuple(round(c, 4) for c in confidence),
-        )
+        confidence = quality.max(dim=1).values.float().clamp(0, 1)
+        return combined(embedding.prompts, logits.cpu().numpy(), confidence.tolist())

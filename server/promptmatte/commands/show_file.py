@@ -1,0 +1,116 @@
+"""The file of `promptmatte serve --config`: a show written down in TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promptmatte.controls import CONTROLS, Controls
+from promptmatte.errors import ConfigError, ControlError, PromptError, shown
+from promptmatte.prompts import Prompt, PromptSet
+
+SETTINGS = {
+    "source": "text",
+    "out": "a list of texts",
+    "model": "text",
+    "weights": "text",
+    "device": "text",
+    "encode_hz": "a number",
+    "seconds": "a number",
+    "report": "text",
+}
+"""Options of serve that a file may hold, by the name of their argument; paths are taken from the
+working folder, as on the command line."""
+
+TABLES = ("controls", "prompt")
+PROMPT_FIELDS = ("text", "also", "negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowFile:
+    """What a file says; all of it may be missing.
+
+    settings: of SETTINGS. shared: the controls for all prompts; controls: the same with
+    each prompt's own over them.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: tuple[Prompt, ...] = ()
+    shared: Controls = field(default_factory=Controls)
+    controls: Controls = field(default_factory=Controls)
+
+    @classmethod
+    def read(cls, path: Path) -> ShowFile:
+        """The show in a TOML file; ConfigError, which names the file and what is wrong.
+
+        [controls] holds for all prompts; every [[prompt]] has a text and, if wanted, also,
+        negative and controls of its own.
+        """
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            return cls._checked(content)
+        except OSError as error:
+            raise ConfigError(f"cannot read the show {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"expected TOML in {path}; got a fault: {error}") from error
+        except (ConfigError, ControlError, PromptError) as error:
+            raise ConfigError(f"in {path}: {error}") from error
+
+    @classmethod
+    def _checked(cls, content: Mapping[str, Any]) -> ShowFile:
+        _check_keys(content, (*SETTINGS, *TABLES), "a key")
+        entries = content.get("prompt", [])
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+            raise ConfigError(f"expected prompts as [[prompt]] tables; got {shown(entries)}")
+        shared_values = content.get("controls", {})
+        if not isinstance(shared_values, dict):
+            raise ConfigError(f"expected a [controls] table; got {shown(shared_values)}")
+        prompts = PromptSet(prompts=tuple(_prompt_from(entry) for entry in entries)).prompts
+        shared = controls = Controls().replaced(shared_values)
+        for channel, entry in enumerate(entries):
+            own = {name: value for name, value in entry.items() if name not in PROMPT_FIELDS}
+            controls = controls.replaced(own, channel=channel)
+        return cls(
+            settings={n: _setting(n, content[n]) for n in SETTINGS if n in content},
+            prompts=prompts,
+            shared=shared,
+            controls=controls,
+        )
+
+
+def _prompt_from(entry: Mapping[str, Any]) -> Prompt:
+    own = tuple(name for name, row in CONTROLS.items() if row.scope == "channel")
+    _check_keys(entry, (*PROMPT_FIELDS, *own), "a key of [[prompt]]")
+    text = entry.get("text")
+    if not isinstance(text, str):
+        raise ConfigError(f"expected a text in every [[prompt]]; got {shown(text)}")
+    lists = {name: entry.get(name, []) for name in ("also", "negative")}
+    for name, texts in lists.items():
+        if not _is_texts(texts):
+            raise ConfigError(f"expected {name} as a list of texts; got {shown(texts)}")
+    return Prompt.parse(text, **lists)
+
+
+def _setting(name: str, value: Any) -> Any:
+    expected = SETTINGS[name]
+    fits = {
+        "text": isinstance(value, str),
+        "a list of texts": _is_texts(value),
+        "a number": isinstance(value, int | float) and not isinstance(value, bool),
+    }[expected]
+    if not fits:
+        raise ConfigError(f"expected {name} as {expected}; got {shown(value)}")
+    return Path(value) if name in ("weights", "report") else value
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _check_keys(given: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"expected {what} of {', '.join(known)}; got {shown(key)}")
