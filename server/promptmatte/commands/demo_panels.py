@@ -61,8 +61,8 @@ class Panels:
         height, width = self.size_hw
         strip = np.ascontiguousarray(np.hstack(row))
         for index, title in enumerate(self._titles):
-            _write(strip, title, (index * width + 10, 22), 0.5)
-        _write(strip, note, (width + 10, height - 12), 0.42)
+            write(strip, title, (index * width + 10, 22), 0.5)
+        write(strip, note, (width + 10, height - 12), 0.42)
         return strip
 
     def sheet(self, rows: Sequence[tuple[float, Sequence[Pixels]]]) -> Pixels:
@@ -80,17 +80,17 @@ class Panels:
         )
         for column, title in enumerate(self._titles):
             x = GAP_PX + column * (width + GAP_PX)
-            _write(sheet, title, (x + 2, 27), 0.6)
+            write(sheet, title, (x + 2, 27), 0.6)
             for index, (_, row) in enumerate(rows):
                 y = HEADER_PX + index * (height + GAP_PX)
                 sheet[y : y + height, x : x + width] = shrunk(row[column], (height, width))
         for index, (time_s, _) in enumerate(rows):
             y = HEADER_PX + index * (height + GAP_PX)
-            _write(sheet, f"{time_s:.1f} s", (GAP_PX + 8, y + height - 10), 0.45)
+            write(sheet, f"{time_s:.1f} s", (GAP_PX + 8, y + height - 10), 0.45)
         return sheet
 
 
-def _write(picture: Pixels, text: str, at: tuple[int, int], scale: float) -> None:
+def write(picture: Pixels, text: str, at: tuple[int, int], scale: float) -> None:
     """Light text with a dark shadow, so that it shows on anything."""
     for colour, shift in (((0, 0, 0), 1), (INK, 0)):
         corner = (at[0] + shift, at[1] + shift)

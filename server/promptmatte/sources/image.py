@@ -50,8 +50,8 @@ def _read_pixels(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
+def by_number(path: Path) -> list[tuple[int, str]]:
+    """A sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", path.name.casefold())
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
@@ -69,7 +69,7 @@ class ImageSource:
         self.damaged = 0
         if path.is_dir():
             self._paths = sorted(
-                (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_by_number
+                (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=by_number
             )
             if not self._paths:
                 raise SourceError(

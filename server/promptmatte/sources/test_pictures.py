@@ -74,7 +74,7 @@ class TestPictures:
         self.size_hw = size_hw
         self.fps = fps
         self._scale = size_hw[0] / BASE_HEIGHT
-        self._layers = {thing: _load_layer(CUT_OUTS[thing]) for thing in things}
+        self._layers = {thing: load_layer(CUT_OUTS[thing]) for thing in things}
         self._background = _load_background(size_hw)
 
     def frame_at(self, index: int) -> Pixels:
@@ -216,7 +216,8 @@ def _warp(image: Numbers, matrix: Affine, size_hw: tuple[int, ...], border: int)
     return cast(Numbers, warped)
 
 
-def _photograph(file_name: str) -> Pixels:
+def scikit_photograph(file_name: str) -> Pixels:
+    """A photograph of the package scikit-image, uint8 [H, W, 3] RGB; SourceError."""
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise SourceError(
@@ -228,15 +229,16 @@ def _photograph(file_name: str) -> Pixels:
 
 def _load_background(size_hw: tuple[int, int]) -> Pixels:
     """The background photograph, large enough to pan over."""
-    photograph = _photograph(BACKGROUND)
+    photograph = scikit_photograph(BACKGROUND)
     zoom = 1.16 * max(size_hw[0] / photograph.shape[0], size_hw[1] / photograph.shape[1])
     return np.asarray(
         cv2.resize(photograph, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), np.uint8
     )
 
 
-def _load_layer(photograph_name: str) -> Layer:
-    photograph = _photograph(f"{photograph_name}.png")
+def load_layer(photograph_name: str) -> Layer:
+    """The cut-out of a photograph of scikit-image; SourceError."""
+    photograph = scikit_photograph(f"{photograph_name}.png")
     matte = cv2.imdecode(
         np.fromfile(Path(__file__).parent / "cutouts" / f"{photograph_name}.png", np.uint8),
         cv2.IMREAD_GRAYSCALE,

@@ -4,58 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from promptmatte.config import PipelineConfig
-from promptmatte.errors import ConfigError, DataError
+from promptmatte.errors import ConfigError
+from promptmatte.evaluation.measures import iou
+from promptmatte.evaluation.truth import LabelledPrompt, read_mask
 from promptmatte.matte.still import still_matte
 from promptmatte.models.protocol import Model
-from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.prompts import PromptSet
 from promptmatte.sources.image import read_image
 from promptmatte.training.datasets import picture_pairs, read_classes
 
 EMPTY_SHARE = 0.01
 """A matte that covers less of the picture than this counts as empty."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledPrompt:
-    """A prompt and the mask ids that are it."""
-
-    prompt: Prompt
-    labels: tuple[int, ...]
-
-    @classmethod
-    def parse(cls, text: str) -> LabelledPrompt:
-        """From "TEXT=ID,ID", e.g. "sky=1,2"; ConfigError."""
-        name, _, ids = text.rpartition("=")
-        try:
-            labels = tuple(int(i) for i in ids.split(","))
-        except ValueError:
-            labels = ()
-        if not name or not labels or not all(0 <= label <= 255 for label in labels):
-            raise ConfigError(f'expected TEXT=IDS with ids 0 to 255, e.g. "sky=1,2"; got {text!r}')
-        return cls(prompt=Prompt(text=name), labels=labels)
-
-
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """The label ids uint8 [H, W] of a mask file; DataError if it is none."""
-    mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise DataError(f"expected {path} to be a mask picture; it cannot be decoded")
-    return np.asarray(mask[..., 0] if mask.ndim == 3 else mask, np.uint8)
-
-
-def iou(matte: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks; 1 when both are empty."""
-    union = int((matte | truth).sum())
-    return float((matte & truth).sum() / union) if union else 1.0
 
 
 class Evaluation:
@@ -74,8 +40,8 @@ class Evaluation:
         _, self._ignore = read_classes(folder)
         self._prompts = prompts
         self._times_s: list[float] = []
-        self._ious: dict[str, list[float]] = {p.prompt.text: [] for p in prompts}
-        self._empty: dict[str, list[bool]] = {p.prompt.text: [] for p in prompts}
+        self._ious: dict[str, list[float]] = {p.name: [] for p in prompts}
+        self._empty: dict[str, list[bool]] = {p.name: [] for p in prompts}
 
     def pictures(self, model: Model) -> Iterator[Path]:
         """Measures picture by picture; yields each one's path when it is done."""
@@ -99,9 +65,9 @@ class Evaluation:
             matte_here = (cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR) >= 128) & known
             truth = np.isin(labels, entry.labels) & known
             if truth.any():
-                self._ious[entry.prompt.text].append(iou(matte_here, truth))
+                self._ious[entry.name].append(iou(matte_here, truth))
             else:
-                self._empty[entry.prompt.text].append(float(matte_here.mean()) < EMPTY_SHARE)
+                self._empty[entry.name].append(float(matte_here.mean()) < EMPTY_SHARE)
 
     def result(self, model: Model) -> dict[str, Any]:
         """Model, device, median ms_per_image and, per prompt, miou, n, absent_n, absent_empty."""
