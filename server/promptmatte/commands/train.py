@@ -1,4 +1,4 @@
-"""promptmatte train: makes the embedded model from picture folders."""
+"""promptmatte train: makes the shipped networks from picture folders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from promptmatte.commands.options import Subparsers
 
@@ -33,6 +40,53 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
                           help="start the backbone from random weights")  # fmt: skip
     embedded.set_defaults(run=run_embedded)
 
+    correction = kinds.add_parser("correction", help="the network that corrects carried masks")
+    correction.add_argument(
+        "--data", type=Path, required=True, metavar="DIR",
+        help="data set folders with images/ and masks/, whose things are moved about",
+    )  # fmt: skip
+    correction.add_argument(
+        "--out", type=Path, default=Path("runs/correction"), metavar="DIR",
+        help="for clips, checkpoints and weights; a stopped run goes on there (%(default)s)",
+    )  # fmt: skip
+    correction.add_argument("--steps", type=int, default=4000)
+    correction.add_argument("--clips", type=int, default=700, help="rendered once, 8 MB each")
+    correction.add_argument("--seed", type=int, default=0)
+    correction.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    correction.set_defaults(run=run_correction)
+
+
+def run_correction(arguments: argparse.Namespace) -> int:
+    """Renders clips, trains (or goes on training), then writes correction.safetensors."""
+    from promptmatte.models.device import choose_device
+    from promptmatte.training.clip_store import ClipStore
+    from promptmatte.training.correction import CorrectionConfig, CorrectionTrainer
+    from promptmatte.training.cut_outs import Photographs
+
+    config = CorrectionConfig(steps=arguments.steps, clips=arguments.clips, seed=arguments.seed)
+    photographs = Photographs.of(arguments.data, held_out=False)
+    store = ClipStore(arguments.out / "clips", photographs, count=config.clips)
+    device = choose_device(arguments.device)
+    trainer = CorrectionTrainer(folder=arguments.out, config=config, device=device)
+    console = Console()
+    with Progress(*_columns(), console=console) as bars:
+        task = bars.add_task("clips", total=config.clips, note="")
+        clips = store.all(lambda: bars.advance(task))
+        task = bars.add_task("steps", total=config.steps, completed=trainer.step, note="")
+        trainer.run(
+            clips,
+            progress=lambda step, loss: bars.update(task, completed=step, note=f"loss {loss:.3f}"),
+        )
+    console.print(f"wrote {trainer.write_weights()}")
+    return 0
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+
 
 def run_embedded(arguments: argparse.Namespace) -> int:
     """Trains (or goes on training), then writes embedded.safetensors, card and metrics."""
@@ -56,12 +110,8 @@ def run_embedded(arguments: argparse.Namespace) -> int:
         architecture=EmbeddedArchitecture(input_side=arguments.input_side),
         device=choose_device(arguments.device),
     )
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
     console = Console()
-    with Progress(*columns, console=console) as bars:
+    with Progress(*_columns(), console=console) as bars:
         words = bars.add_task("words", total=config.text_steps, note="")
         trainer.run_text_stage(
             progress=lambda step, right: bars.update(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-import queue
 import random
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,12 @@ from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNe
 from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import prompt_loss
+from promptmatte.training.prefetch import prefetched
 from promptmatte.training.samples import Sample, Sampler, read_labelled
 from promptmatte.training.text_stage import all_concepts, train_text_tower
 
 log = logging.getLogger(__name__)
 
-PREFETCHED_BATCHES = 4
 WARM_UP_STEPS = 60
 EMA_DECAY = 0.997
 
@@ -194,7 +191,7 @@ class EmbeddedTrainer:
             # Batches are too small and too mixed for statistics: ImageNet's are kept.
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        with self._batches() as batches:
+        with prefetched(self._batches()) as batches:
             for batch in batches:
                 self.losses.append(self._train(batch))
                 self.step += 1
@@ -247,46 +244,16 @@ class EmbeddedTrainer:
     def _sizes(self) -> tuple[tuple[int, int], ...]:
         return tuple(self.architecture.input_hw(*shape) for shape in ((9, 16), (1, 1), (4, 3)))
 
-    @contextmanager
-    def _batches(self) -> Iterator[Iterator[Batch]]:
-        """Batches drawn ahead on a thread of their own."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(PREFETCHED_BATCHES)
-        stop = threading.Event()
-
-        def draw() -> None:
-            try:
-                pictures = [
-                    read_labelled(dataset, picture, long_side=self.architecture.input_side * 5 // 4)
-                    for dataset in self._datasets
-                    for picture in dataset.split()[0]
-                ]
-                seed = self.config.seed + self.step
-                sampler = Sampler(pictures, seed=seed, queries=self.config.queries)
-                sizes = random.Random(seed)
-                while not stop.is_set():
-                    size_hw = sizes.choices(self._sizes(), (0.45, 0.35, 0.2))[0]
-                    batch = Batch.of([sampler.draw(size_hw) for _ in range(self.config.batch)])
-                    while not stop.is_set():
-                        try:
-                            ready.put(batch, timeout=0.2)
-                            break
-                        except queue.Full:
-                            continue
-            except Exception as error:  # noqa: BLE001  raised again by the consumer
-                ready.put(error)
-
-        thread = threading.Thread(target=draw, name="training-samples", daemon=True)
-        thread.start()
-
-        def batches() -> Iterator[Batch]:
-            while True:
-                item = ready.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-
-        try:
-            yield batches()
-        finally:
-            stop.set()
-            thread.join(timeout=10)
+    def _batches(self) -> Iterator[Batch]:
+        """Batches without end."""
+        pictures = [
+            read_labelled(dataset, picture, long_side=self.architecture.input_side * 5 // 4)
+            for dataset in self._datasets
+            for picture in dataset.split()[0]
+        ]
+        seed = self.config.seed + self.step
+        sampler = Sampler(pictures, seed=seed, queries=self.config.queries)
+        sizes = random.Random(seed)
+        while True:
+            size_hw = sizes.choices(self._sizes(), (0.45, 0.35, 0.2))[0]
+            yield Batch.of([sampler.draw(size_hw) for _ in range(self.config.batch)])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from promptmatte.config import PipelineConfig
+from promptmatte.controls import MatteControls
 from promptmatte.models.embedded import EmbeddedModel, load_network, save_weights
 from promptmatte.training.card import floor_table, model_card, summaries
 from promptmatte.training.datasets import Dataset
@@ -36,7 +36,7 @@ def write_results(
     save_weights(trainer.averaged(), weights, metadata)
     model = EmbeddedModel(load_network(weights), device=str(trainer.device))
     scores = held_out_scores(model, datasets, progress=progress)
-    floor = PipelineConfig().confidence_floor
+    floor = MatteControls().confidence_floor
     card = model_card(datasets=datasets, scores=scores, floor=floor, metadata=metadata)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     metrics = {
