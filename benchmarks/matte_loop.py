@@ -1,11 +1,13 @@
-"""Times and overlap of the matte loop, stage by stage, beside enlarging the stale mask.
+"""Times and overlap of the matte loop, stage by stage, beside what others do between encodes.
 
     python benchmarks/matte_loop.py [--rounds N] > matte_loop.json
 
-A textured disc moves over a textured picture; a mask 12 frames old at most is carried to
-every frame. luma, flow, carry and edges are the stages of one frame and total is a whole
-MatteStream.step. enlarge is the least that any keyer does: the old mask, enlarged with
-cv2.resize. iou is the mean overlap of each with the disc as it lies in the frame.
+The test pictures (photographs in motion) are played; every 6th frame's true mask comes 4
+frames late, as from a model with 5 encodes a second at 30 fps and 120 ms. shrink,
+motion+encode, correct and edges are the stages of one frame, anchor comes on top when one
+arrives; total is a whole MatteStream.step, in a run of its own. Peers in the same run: enlarge is the least that any keyer does, the old mask
+enlarged; chain moves it along DIS FAST flow at 480 px, frame by frame. iou: the mean overlap
+of each with the truth of the frame.
 """
 
 from __future__ import annotations
@@ -20,125 +22,140 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from machine import machine
 from promptmatte.config import PipelineConfig
+from promptmatte.evaluation.baselines import PlainChain, StaleMask
 from promptmatte.frame import Frame, FrameInfo
+from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.propagation import Propagator
-from promptmatte.matte.stream import MatteStream
+from promptmatte.matte.masks import masks_of
+from promptmatte.matte.stream import Anchor, MatteStream
 from promptmatte.models.protocol import Decoded
 from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.sources.test_pictures import TestPictures
 
-SIZES_HW = ((540, 960), (1080, 1920))
-ANCHOR_EVERY = 12
-MODEL_SIDE_PX = 96
-WARM_UP = 10
+SIZES_HW = ((288, 512), (540, 960), (1080, 1920))
+EVERY, LATE = 6, 4
+MASK_SIDE_PX = 480
+WARM_UP = 12
 CONFIG = PipelineConfig()
 
 T = TypeVar("T")
 Times = dict[str, list[float]]
 
 
-class Disc:
-    """A textured disc that moves a hundredth of the height a frame, to and fro."""
-
-    def __init__(self, size_hw: tuple[int, int]) -> None:
-        self._size_hw = size_hw
-        rng = np.random.default_rng(0)
-        self._ground, self._skin = (self._texture(rng, level) for level in (90, 150))
-
-    def alpha(self, index: int) -> npt.NDArray[np.float32]:
-        """True alpha [H, W] of frame number `index`."""
-        height, width = self._size_hw
-        step = index % 100
-        x = round(0.3 * width + 0.01 * height * min(step, 100 - step))
-        alpha = np.zeros(self._size_hw, np.float32)
-        cv2.circle(alpha, (x, height // 2), height // 4, 1.0, -1, cv2.LINE_AA)
-        return alpha
-
-    def frame(self, index: int) -> Frame:
-        """Frame number `index`."""
-        step = index % 100
-        moved = np.roll(self._skin, round(0.01 * self._size_hw[0] * min(step, 100 - step)), axis=1)
-        alpha = self.alpha(index)[..., np.newaxis]
-        pixels = (moved * alpha + self._ground * (1 - alpha)).astype(np.uint8)
-        info = FrameInfo(stream_id=1, seq=index, pts_ns=0, captured_ns=0)
-        return Frame(info=info, pixels=pixels)
-
-    def _texture(self, rng: np.random.Generator, level: float) -> npt.NDArray[np.float32]:
-        coarse = rng.normal(level, 40, (54, 96, 3)).astype(np.float32)
-        fine = cv2.resize(coarse, self._size_hw[::-1], interpolation=cv2.INTER_CUBIC)
-        return np.clip(fine, 0, 255)
-
-
 def timed(times: Times, stage: str, action: Callable[[], T]) -> T:
-    """The result of the action; its milliseconds are added to the stage."""
-    start_ns = time.perf_counter_ns()
+    """What the action returns; its milliseconds are noted."""
+    start = time.perf_counter()
     result = action()
-    times[stage].append((time.perf_counter_ns() - start_ns) / 1e6)
+    times[stage].append(1e3 * (time.perf_counter() - start))
     return result
 
 
-def decoded(alpha: npt.NDArray[np.float32], prompts: int) -> Decoded:
-    """What a model of low resolution finds, for each prompt the same."""
-    side = (MODEL_SIDE_PX, MODEL_SIDE_PX)
-    small = cv2.resize(alpha, side, interpolation=cv2.INTER_AREA)
-    logits = np.repeat((small * 12 - 6)[np.newaxis], prompts, axis=0)
-    return Decoded(logits=logits, confidence=(1.0,) * prompts)
+class Played:
+    """The test pictures as frames, and anchors that come late."""
 
+    def __init__(self, size_hw: tuple[int, int], prompts: int) -> None:
+        self._pictures = TestPictures(size_hw=size_hw)
+        named = tuple(Prompt(text=f"thing {index}") for index in range(prompts))
+        self._prompts = PromptSet(version=1, prompts=named)
+        self._frames: dict[int, Frame] = {}
 
-def overlap(alpha: npt.NDArray[np.uint8], truth: npt.NDArray[np.float32]) -> float:
-    """Intersection over union at half."""
-    found, real = alpha >= 128, truth >= 0.5
-    return float((found & real).sum() / (found | real).sum())
+    def frame(self, index: int) -> Frame:
+        """Frame number `index`."""
+        time_ns = round(index * 1e9 / 30)
+        info = FrameInfo(stream_id=1, seq=index, pts_ns=time_ns, captured_ns=time_ns)
+        frame = Frame(info=info, pixels=self._pictures.frame_at(index))
+        self._frames = {**self._frames, index: frame} if index % EVERY == 0 else self._frames
+        return frame
+
+    def truth(self, index: int) -> npt.NDArray[np.bool_]:
+        """The person, bool [H, W]."""
+        return np.asarray(self._pictures.truth_at(index)["person"] >= 0.5)
+
+    def arrived(self, index: int) -> Anchor | None:
+        """The anchor that comes with this frame, if one does."""
+        encoded = index - LATE
+        if encoded < 0 or encoded % EVERY:
+            return None
+        info = self._frames.pop(encoded).info
+        alpha = self._pictures.truth_at(encoded)["person"]
+        scale = min(1.0, MASK_SIDE_PX / max(alpha.shape))
+        small = cv2.resize(alpha, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        count = len(self._prompts.prompts)
+        logits = np.repeat((16 * (small - 0.5))[np.newaxis], count, axis=0)
+        decoded = Decoded(logits=logits, confidence=(0.9,) * count)
+        return Anchor(info=info, at=info, decoded=decoded, prompts=self._prompts)
 
 
 def measure(size_hw: tuple[int, int], prompts: int, rounds: int) -> dict[str, object]:
-    """Times of one size and number of prompts."""
-    disc = Disc(size_hw)
-    named = PromptSet(version=1, prompts=tuple(Prompt(text=f"thing {n}") for n in range(prompts)))
-    stream, propagator, edges = (
-        MatteStream(CONFIG),
-        Propagator(history_frames=CONFIG.history_frames),
-        EdgeRefiner(),
-    )
+    """Milliseconds of each stage and mean overlap, of one frame size and number of prompts."""
     times: Times = defaultdict(list)
     ious: Times = defaultdict(list)
-    for index in range(rounds + WARM_UP):
-        if index == WARM_UP:
-            times.clear()
-        frame = disc.frame(index)
-        luma = timed(times, "luma", lambda: Luma.of(frame, CONFIG.flow_side_px))  # noqa: B023
-        timed(times, "flow", lambda: propagator.advance(luma))  # noqa: B023
-        if index % ANCHOR_EVERY == 0:
-            anchor = index
-            found = decoded(disc.alpha(index), prompts)
-            small_wh = propagator.size_hw[::-1]
-            masks = np.stack([1 / (1 + np.exp(-cv2.resize(p, small_wh))) for p in found.logits])
-            propagator.keep([anchor])
-            stream.anchor(frame.info, found, named)
-        carried = timed(times, "carry", lambda: propagator.carry(masks, anchor))  # noqa: B023
-        timed(times, "edges", lambda: edges.refine(carried, luma))  # noqa: B023
-        matte = timed(times, "total", lambda: stream.step(frame))  # noqa: B023
-        stale = timed(times, "enlarge", lambda: enlarged(masks, size_hw))  # noqa: B023
-        if matte is None:
-            raise SystemExit(f"expected a matte of frame {index}; got none")
-        truth = disc.alpha(index)
-        ious["matte"].append(overlap(matte.alpha[..., 0].view(np.uint8), truth))
-        ious["enlarge"].append(overlap(stale[..., 0], truth))
+    torch.set_num_threads(1)  # as in the matte thread of a Pipeline
+    stages(Played(size_hw, prompts), rounds, times)
+    whole(Played(size_hw, prompts), rounds, times, ious)
     return {
         "size": f"{size_hw[1]}x{size_hw[0]}",
         "prompts": prompts,
-        "ms": {stage: percentiles(values) for stage, values in times.items()},
+        "ms": {
+            stage: percentiles(values[min(WARM_UP, len(values) // 2) :])
+            for stage, values in times.items()
+        },
         "iou": {name: round(float(np.mean(values)), 3) for name, values in ious.items()},
     }
 
 
-def enlarged(masks: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The baseline: masks as alpha [H, W, P] at full size, and no more."""
-    planes = [cv2.resize((m * 255).astype(np.uint8), size_hw[::-1]) for m in masks]
-    return planes[0][..., np.newaxis] if len(planes) == 1 else cv2.merge(planes)
+def stages(played: Played, rounds: int, times: Times) -> None:
+    """Each stage of the matte loop by itself."""
+    corrector = MaskCorrector(load_correction_network(), history_frames=CONFIG.history_frames)
+    edges = EdgeRefiner()
+    ready = False
+    for index in range(rounds + WARM_UP):
+        frame = played.frame(index)
+        luma = timed(times, "shrink", lambda: Luma.of(frame, CONFIG.flow_side_px))  # noqa: B023
+        timed(times, "motion+encode", lambda: corrector.advance(luma))  # noqa: B023
+        anchor = played.arrived(index)
+        if anchor is not None:
+            masks = masks_of(anchor.decoded, luma.small.shape)
+            seq = anchor.at.seq
+            timed(times, "anchor", lambda: corrector.anchor(seq, masks))  # noqa: B023
+            corrector.keep([seq])
+            ready = True
+        if ready:
+            found, _, _ = timed(times, "correct", corrector.masks)
+            corrector.settle(found)
+            timed(times, "edges", lambda: edges.refine(found, luma))  # noqa: B023
+
+
+def whole(played: Played, rounds: int, times: Times, ious: Times) -> None:
+    """A whole step, and the peers."""
+    stream = MatteStream(CONFIG)
+    peers = {"enlarge": StaleMask([0.3]), "chain": PlainChain([0.3])}
+    for index in range(rounds + WARM_UP):
+        frame, anchor = played.frame(index), played.arrived(index)
+        if anchor is not None:
+            stream.anchor(anchor.info, anchor.decoded, anchor.prompts)
+        matte = timed(times, "total", lambda: stream.step(frame))  # noqa: B023
+        alphas = {
+            name: timed(times, name, lambda: peer.step(frame, anchor))  # noqa: B023
+            for name, peer in peers.items()
+        }
+        if matte is None:
+            continue
+        truth = played.truth(index)
+        ious["total"].append(overlap(np.asarray(matte.alpha[..., 0], np.uint8), truth))
+        for name, alpha in alphas.items():
+            if alpha is not None:
+                ious[name].append(overlap(alpha[0], truth))
+
+
+def overlap(alpha: npt.NDArray[np.uint8], truth: npt.NDArray[np.bool_]) -> float:
+    """IoU at half alpha."""
+    found = alpha >= 128
+    return float((found & truth).sum() / max(1, (found | truth).sum()))
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -149,12 +166,14 @@ def percentiles(values: list[float]) -> dict[str, float]:
 def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=150)
     rounds = parser.parse_args().rounds
     report = {
         "benchmark": "matte_loop",
         **machine(),
         "opencv": cv2.__version__,
+        "torch": torch.__version__,
+        "threads": [cv2.getNumThreads(), torch.get_num_threads()],
         "rounds": rounds,
         "runs": [measure(size, prompts, rounds) for size in SIZES_HW for prompts in (1, 4)],
     }

@@ -19,7 +19,7 @@ from promptmatte.links.protocol import CommandHandler, LinkStatus
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
 from promptmatte.prompts import PromptSet
 
-SIZE_HW = (180, 320)
+SIZE_HW = (176, 320)
 COLOURS = {"red": (200, 40, 40), "blue": (40, 40, 200)}
 FRAME_NS = 16_666_667
 

@@ -12,7 +12,6 @@ from promptmatte.errors import ConfigError
         ({"encode_hz": 121}, "got 121"),
         ({"encode_hz": float("nan")}, "got nan"),
         ({"encode_hz": "8"}, "as a number of 0.1 to 120; got '8'"),
-        ({"confidence_floor": 1.5}, "expected confidence_floor of 0 to 1; got 1.5"),
         ({"flow_side_px": 20}, "a whole number of 64 to 1920; got 20"),
         ({"flow_side_px": 320.5}, "got 320.5"),
         ({"history_frames": True}, "got True"),
@@ -28,7 +27,7 @@ def test_a_setting_out_of_range_says_what_was_expected(
 
 
 def test_settings_at_their_ends_are_taken() -> None:
-    config = PipelineConfig(encode_hz=0.1, confidence_floor=1, flow_side_px=64, history_frames=600)
+    config = PipelineConfig(encode_hz=0.1, flow_side_px=64, history_frames=600)
     assert (config.encode_hz, config.history_frames) == (0.1, 600)
     assert PipelineConfig(encode_hz=120).encode_hz == 120
 

@@ -153,3 +153,11 @@ def test_counters_tell_encodes_from_decodes() -> None:
     snapshot = bench.counters.snapshot(bench.clock.ns)
     assert (snapshot["encodes"], snapshot["decodes"]) == (2, 3)
     assert snapshot["keyframe_hz"] == 10.0
+
+
+def test_a_hurried_encode_comes_half_a_period_early_and_once() -> None:
+    bench = Bench()
+    bench.show(2)
+    bench.worker.hurry()
+    bench.show(18)
+    assert bench.model.encoded == [0, 5, 15]

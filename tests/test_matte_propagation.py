@@ -77,7 +77,7 @@ def test_frames_beyond_the_history_are_refused_unless_kept() -> None:
 
 @pytest.mark.parametrize(
     ("size_hw", "stream_id", "first"),
-    [((90, 160), 1, 3), ((180, 320), 2, 3), ((180, 320), 1, 0)],
+    [((88, 160), 1, 3), ((176, 320), 2, 3), ((176, 320), 1, 0)],
     ids=["size", "stream", "seq runs backwards"],
 )
 def test_what_does_not_follow_starts_anew(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from promptmatte.config import PipelineConfig
+from promptmatte.controls import MatteControls
 from promptmatte.errors import ConfigError, ModelError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models import load_model
@@ -139,7 +139,7 @@ def test_shipped_weights_are_small_and_key_a_person_but_no_horse() -> None:
     decoded = model.decode(scene, model.embed(prompts("person", "horse", "asdf")))
     person = decoded.logits[0] > 0
     height, width = person.shape
-    floor = PipelineConfig().confidence_floor
+    floor = MatteControls().confidence_floor
     assert decoded.confidence[0] > floor
     face = person[int(0.15 * height) : int(0.3 * height), int(0.38 * width) : width // 2]
     assert face.mean() > 0.9

@@ -9,6 +9,7 @@ import pytest
 from moving_scene import CollectingLink, ColourModel, MovingScene, SceneSource, iou
 from promptmatte.clock import RealClock
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.errors import PromptError, SourceError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links import open_client_link, open_server_link
@@ -99,12 +100,13 @@ def test_the_status_tells_all(start: Start) -> None:
     status = stats(pipeline)
     assert status["state"] == "running"
     assert (status["source"], status["model"], status["device"]) == ("scene:", "colour", "cpu")
-    assert status["size"] == [180, 320]
+    assert status["size"] == list(SCENE.size_hw)
     assert status["prompts"] == [
-        {"text": "red", "negative": ["car"], "confidence": 0.9},
-        {"text": "zebra", "negative": [], "confidence": 0.0},
+        {"text": "red", "also": [], "negative": ["car"], "confidence": 0.9},
+        {"text": "zebra", "also": [], "negative": [], "confidence": 0.0},
     ]
     assert status["prompts_version"] == 1
+    assert status["controls"] == {"channels": [{}, {}, {}, {}], "stream": {}}
     assert status["matte_fps"] > 0
     assert 0 < status["latency_ms"]["p50"] <= status["latency_ms"]["p99"]
     assert status["errors"] is None
@@ -113,6 +115,20 @@ def test_the_status_tells_all(start: Start) -> None:
     assert (entry["address"], entry["connected"], entry["errors"]) == ("collect:", True, 0)
     pipeline.stop()
     assert stats(pipeline)["state"] == "stopped"
+
+
+def test_controls_show_from_the_next_frame_on(start: Start) -> None:
+    link = CollectingLink()
+    pipeline = start(lambda: SceneSource(STILL), ColourModel(), [link])
+    wait_until(lambda: len(link.mattes) > 5)
+    plain = link.mattes[-1].alpha
+    assert pipeline.controls == Controls()
+    changed = Controls().replaced({"invert": True})
+    pipeline.set_controls(changed)
+    assert pipeline.controls is changed
+    wait_until(lambda: link.mattes[-1].alpha[90, 160, 0] != plain[90, 160, 0])
+    assert np.abs(link.mattes[-1].alpha.astype(int) - (255 - plain.astype(int))).max() < 64
+    assert stats(pipeline)["controls"]["channels"][0] == {"invert": True}
 
 
 def test_a_pipeline_says_starting_before_the_first_frame(start: Start) -> None:
@@ -317,7 +333,7 @@ def test_a_scene_cut_is_encoded_at_once(start: Start) -> None:
             if frame is None or frame.info.seq < 40:
                 return frame
             floor = (np.indices((6, 8)).sum(0) % 2 * 255).astype(np.uint8)
-            pixels = floor.repeat(30, 0).repeat(40, 1)[..., np.newaxis].repeat(3, -1)
+            pixels = floor.repeat(30, 0)[:176].repeat(40, 1)[..., np.newaxis].repeat(3, -1)
             red = SCENE.red_alpha(frame.info.seq) > 0.5
             return Frame(info=frame.info, pixels=np.where(red[..., None], frame.pixels, pixels))
 

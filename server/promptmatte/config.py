@@ -12,22 +12,19 @@ from promptmatte.errors import ConfigError
 class PipelineConfig:
     """How a pipeline works; ConfigError for a value out of range.
 
-    encode_hz: keyframes a second at most (0.1 to 120). confidence_floor: below it
-    (0 to 1) a prompt counts as absent and its alpha is empty. flow_side_px: longer
-    side of the picture that motion is measured on (64 to 1920). history_frames:
-    frames a keyframe may be late before it is held (2 to 600). retry_s: first and
+    encode_hz: keyframes a second at most (0.1 to 120). flow_side_px: longer side of
+    the picture that masks are carried on (64 to 1920). history_frames: frames a
+    keyframe may be late before it is held (2 to 600). retry_s: first and
     longest wait before a lost source is opened again.
     """
 
     encode_hz: float = 8.0
-    confidence_floor: float = 0.3
-    flow_side_px: int = 320
+    flow_side_px: int = 256
     history_frames: int = 32
     retry_s: tuple[float, float] = (0.5, 8.0)
 
     def __post_init__(self) -> None:
         _check_range("encode_hz", self.encode_hz, 0.1, 120.0)
-        _check_range("confidence_floor", self.confidence_floor, 0.0, 1.0)
         _check_whole("flow_side_px", self.flow_side_px, 64, 1920)
         _check_whole("history_frames", self.history_frames, 2, 600)
         if len(self.retry_s) != 2 or not 0.0 < self.retry_s[0] <= self.retry_s[1] <= 3600.0:

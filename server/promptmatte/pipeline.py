@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from promptmatte.capture import Capture
 from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.counters import Counters
 from promptmatte.frame import Frame, Matte
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.links.protocol import ServerLink
 from promptmatte.matte.stream import MatteStream
+from promptmatte.matting import Delay, step_with_keyframes
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.slot import LatestSlot
@@ -63,9 +68,11 @@ class Pipeline:
         self._keyframes = KeyframeWorker(
             model=model, encode_hz=config.encode_hz, clock=clock, counters=self._counters
         )
-        self._stream = MatteStream(config)
+        self._stream = MatteStream(config, device=model.device)
+        self._delay = Delay()
         self._prompts = PromptSet()
         self._prompts_lock = threading.Lock()
+        self._controls = self._applied = Controls()
         self._last_matte: Matte | None = None
         self._link_errors: Counter[str] = Counter()
         self._failure: str | None = None
@@ -73,7 +80,7 @@ class Pipeline:
             threading.Thread(target=run, name=f"promptmatte-{name}", daemon=True)
             for name, run in (
                 ("capture", self._capture.run),
-                ("keyframe", self._keyframes.run),
+                ("keyframe", self._find_keyframes),
                 ("matte", self._make_mattes),
             )
         ]
@@ -110,6 +117,19 @@ class Pipeline:
                 self._keyframes.set_prompts(self._prompts)
             return self._prompts
 
+    @property
+    def controls(self) -> Controls:
+        """The controls as they were set last."""
+        return self._controls
+
+    def set_controls(self, controls: Controls) -> None:
+        """Takes these controls for every frame from the next one on; from any thread.
+
+        The same controls again change nothing.
+        """
+        if controls != self._controls:
+            self._controls = controls
+
     def status(self) -> dict[str, Any]:
         """How the run goes, as JSON values."""
         prompts = self._prompts
@@ -124,6 +144,7 @@ class Pipeline:
             **self._counters.snapshot(self._clock.now_ns()),
             "prompts": _prompt_entries(prompts, matte),
             "prompts_version": prompts.version,
+            "controls": self._controls.changed(),
             "anchor_seq": matte.anchor_seq if matte else -1,
             "age_ms": round(matte.age_ms, 2) if matte else None,
             "errors": self._keyframes.error,
@@ -134,7 +155,14 @@ class Pipeline:
         errors = self._link_errors[link.address]
         return {"address": link.address, **asdict(link.status), "errors": errors}
 
+    def _find_keyframes(self) -> None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread's torch
+        self._keyframes.run()
+
     def _make_mattes(self) -> None:
+        # Its network is small: 5 ms on one thread, 4 on two. But on a busy machine threads
+        # that wait for each other took 140.
+        torch.set_num_threads(1)
         try:
             while True:
                 frame = self._frames.take(IDLE_S)
@@ -142,6 +170,8 @@ class Pipeline:
                     self._pass_through(frame)
                 elif self._frames.closed:
                     break
+            for waiting in self._delay.flush():
+                self._make_matte(waiting)
         except Exception as error:
             logger.exception("matte loop failed")
             self._failure = str(error)
@@ -149,17 +179,25 @@ class Pipeline:
         finally:
             self._stopping.set()
             self._frames.close()
-            if self._frames.take(0.0) is not None:
+            for _ in filter(None, [self._frames.take(0.0), *self._delay.flush()]):
                 self._counters.drop("stopped")
             self._keyframes.frames.close()
             self._finished.set()
 
     def _pass_through(self, frame: Frame) -> None:
+        controls = self._controls
+        if controls is not self._applied:
+            self._stream.set_controls(controls)
+            self._applied = controls
+        self._keyframes.frames.put(frame)
+        for due in self._delay.put(frame, controls.stream.latency):
+            self._make_matte(due)
+
+    def _make_matte(self, frame: Frame) -> None:
         if self._stopping.is_set():
             self._counters.drop("stopped")
             return
-        self._keyframes.frames.put(frame)
-        matte = self._step(frame)
+        matte = step_with_keyframes(frame, stream=self._stream, keyframes=self._keyframes)
         if matte is None:
             self._counters.drop("waiting_for_keyframe")
             return
@@ -171,21 +209,6 @@ class Pipeline:
             self._counters.matte_out(
                 captured_ns=frame.info.captured_ns, now_ns=self._clock.now_ns()
             )
-
-    def _step(self, frame: Frame) -> Matte | None:
-        anchor = self._keyframes.anchors.take(0.0)
-        if anchor is not None and not self._stream.anchor(
-            anchor.info, anchor.decoded, anchor.prompts, at=anchor.at
-        ):
-            self._keyframes.refuse(anchor.info)
-        expected = self._keyframes.at
-        if expected is not None:
-            self._stream.hold(expected)
-        shot_start = self._stream.shot_start
-        matte = self._stream.step(frame)
-        if self._stream.shot_start is not shot_start:
-            self._keyframes.require(frame.info)
-        return matte
 
     def _sent(self, link: ServerLink, matte: Matte) -> bool:
         try:
@@ -204,6 +227,7 @@ def _prompt_entries(prompts: PromptSet, matte: Matte | None) -> list[dict[str, A
     return [
         {
             "text": prompt.text,
+            "also": list(prompt.also),
             "negative": list(prompt.negative),
             "confidence": round(confidence[channel], 4) if channel < len(confidence) else None,
         }

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.frame import Frame, FrameInfo, Matte
-from promptmatte.matte.change import is_cut
+from promptmatte.matte.change import is_blind, is_cut
+from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.propagation import Propagator
+from promptmatte.matte.masks import masks_of, usable_confidence
+from promptmatte.matte.presence import Presence
+from promptmatte.matte.shaping import finish_alpha, shape_mask
+from promptmatte.matte.steadying import Steadier
 from promptmatte.models.protocol import Decoded
 from promptmatte.prompts import PromptSet
+
+Mask = npt.NDArray[np.float32]
+
+LOST_QUALITY = 0.4
+"""Expected overlap under which an early keyframe is asked for and the matte fades."""
+
+LOST_SHARE = 0.1
+"""Share of its area in the anchor under which a thing counts as lost."""
+
+GONE_QUALITY = 0.15
+"""Expected overlap at which nothing of the matte is left."""
+
+MAX_PENDING = 4
+"""Anchors of frames to come: as many as frames can be waiting, and one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,33 +50,47 @@ class Anchor:
 class MatteStream:
     """The matte of one stream through time; used from one thread.
 
-    An anchor's mask is carried along the motion to each frame and fitted to its edges.
-    A frame that does not follow the last one (another stream, size or scene, a seq that
-    runs backwards) starts a new shot, in which older anchors are worth nothing.
+    An anchor's masks are carried along the motion to each frame, corrected there, steadied
+    in time, shaped by the controls and fitted to the frame's edges. A frame that does not
+    follow the last one (another stream, size or scene, a seq that runs backwards) starts a
+    new shot, in which older anchors are worth nothing.
     """
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(self, config: PipelineConfig, *, device: str = "cpu") -> None:
         self._config = config
-        self._propagator = Propagator(history_frames=config.history_frames)
+        self._corrector = MaskCorrector(
+            load_correction_network(), history_frames=config.history_frames, device=device
+        )
         self._edges = EdgeRefiner()
+        self._presence = Presence()
+        self._steadier = Steadier()
+        self._controls = Controls()
         self.reset()
 
     def reset(self) -> None:
-        """Forgets frames, anchors and prompts."""
-        self._propagator.reset()
+        """Forgets frames, anchors and prompts; the controls stay."""
+        self._start_shot()
         self._luma: Luma | None = None
         self._shot_start: FrameInfo | None = None
         self._held: FrameInfo | None = None
-        self._pending: Anchor | None = None
-        self._anchor: Anchor | None = None
+        self._pending: list[Anchor] = []
         self._cleared: PromptSet | None = None
-        self._mask = np.zeros((0, 0, 0), np.float32)
         self._confidence: tuple[float, ...] = ()
+
+    def set_controls(self, controls: Controls) -> None:
+        """How mattes are to look from the next frame on."""
+        self._controls = controls
 
     @property
     def shot_start(self) -> FrameInfo | None:
         """The first frame of the current shot: anchors from before it cannot be used."""
         return self._shot_start
+
+    @property
+    def lost(self) -> bool:
+        """True when a thing that was found can no longer be followed: an early keyframe is
+        needed. False again with the next anchor."""
+        return self._lost
 
     def hold(self, info: FrameInfo) -> None:
         """Keeps the motion from this frame to now, however late its anchor comes.
@@ -81,12 +111,13 @@ class MatteStream:
         """Takes what a model found in frame `info` as the mask to go on from.
 
         at: a later frame with the same picture, if there is one. That frame is one that
-        was stepped, or the one to be stepped next. False when the way from it to the
+        was stepped, or one that is still to be stepped. False when the way from it to the
         current frame is not known: the old anchor stays and a newer frame must be encoded.
         An empty PromptSet is always taken and gives empty mattes.
         """
         if not prompts.prompts:
-            self._cleared, self._anchor, self._pending = prompts, None, None
+            self._drop_anchor()
+            self._cleared, self._pending = prompts, []
             return True
         anchor = Anchor(info=info, at=at or info, decoded=decoded, prompts=prompts)
         if self._holds(anchor.at):
@@ -94,64 +125,152 @@ class MatteStream:
             return True
         if self._luma is not None and _before(anchor.at, self._luma.info):
             return False
-        self._pending = anchor
+        self._pending = [*self._pending[1 - MAX_PENDING :], anchor]
         return True
 
     def step(self, frame: Frame) -> Matte | None:
         """The matte of this rgb8 frame, under its identity; None while there is no anchor."""
         luma = Luma.of(frame, self._config.flow_side_px)
+        if is_blind(luma.thumbnail) and self._follows(luma):
+            return self._blind_matte(frame, luma)
         if self._luma is None or self._is_new_shot(luma, self._luma):
-            self._propagator.reset()
-            self._anchor = None
+            self._start_shot()
             self._shot_start = frame.info
         self._luma = luma
-        self._propagator.advance(luma)
-        if self._pending is not None and self._holds(self._pending.at):
-            self._use(self._pending)
-        self._pending = None
+        self._corrector.advance(luma)
+        self._use_pending()
         self._keep()
         if self._anchor is not None:
-            return self._carried(frame, luma, self._anchor)
+            return self._matte(frame, luma, self._anchor)
         if self._cleared is not None:
             return _empty_matte(frame, self._cleared)
         return None
 
+    def _start_shot(self) -> None:
+        self._corrector.reset()
+        self._drop_anchor()
+
+    def _drop_anchor(self) -> None:
+        self._presence.reset()
+        self._steadier.reset()
+        self._anchor: Anchor | None = None
+        self._found: tuple[bool, ...] = ()
+        self._trust: list[float] = []
+        self._least: list[float] = []
+        self._shown: Mask = np.zeros((0, 0, 0), np.float32)
+        self._lost = False
+
+    def _follows(self, luma: Luma) -> bool:
+        return self._luma is not None and self._corrector.motion.continues(luma)
+
     def _is_new_shot(self, luma: Luma, last: Luma) -> bool:
-        return not self._propagator.continues(luma) or is_cut(luma.thumbnail, last.thumbnail)
+        return not self._follows(luma) or is_cut(luma.thumbnail, last.thumbnail)
 
     def _holds(self, info: FrameInfo) -> bool:
         return (
             self._luma is not None
             and self._luma.info.stream_id == info.stream_id
-            and self._propagator.holds(info.seq)
+            and self._corrector.holds(info.seq)
         )
 
     def _keep(self) -> None:
         wanted = [self._anchor.at if self._anchor else None, self._held]
-        self._propagator.keep(info.seq for info in wanted if info and self._holds(info))
+        self._corrector.keep(info.seq for info in wanted if info and self._holds(info))
+
+    def _use_pending(self) -> None:
+        """Takes the anchors whose frame has come; drops those of frames that never will."""
+        assert self._luma is not None
+        for anchor in self._pending:
+            if self._holds(anchor.at):
+                self._use(anchor)
+        now = self._luma.info
+        self._pending = [anchor for anchor in self._pending if not _before(anchor.at, now)]
 
     def _use(self, anchor: Anchor) -> None:
-        self._anchor, self._cleared, self._pending = anchor, None, None
-        self._confidence = tuple(_usable(value) for value in anchor.decoded.confidence)
-        height, width = self._propagator.size_hw
-        self._mask = np.zeros((len(self._confidence), height, width), np.float32)
-        for channel, confidence in enumerate(self._confidence):
-            if confidence >= self._config.confidence_floor:
-                logits = cv2.resize(anchor.decoded.logits[channel], (width, height))
-                self._mask[channel] = _sigmoid(logits)
+        if self._anchor is None or self._anchor.prompts.version != anchor.prompts.version:
+            self._drop_anchor()
+        self._anchor, self._cleared = anchor, None
+        self._lost = False
+        self._confidence = usable_confidence(anchor.decoded)
+        masks = masks_of(anchor.decoded, self._corrector.motion.size_hw)
+        self._least = [LOST_SHARE * float(mask.mean()) for mask in masks]
+        self._corrector.anchor(anchor.at.seq, masks)
+        self._steadier.anchor()
         self._keep()
 
-    def _carried(self, frame: Frame, luma: Luma, anchor: Anchor) -> Matte:
-        mask = self._propagator.carry(self._mask, anchor.at.seq)
+    def _start_again(self, found: tuple[bool, ...]) -> None:
+        """What was shown of a thing before it is found, or found again, is worth nothing."""
+        for index, here in enumerate(found):
+            if here and not (index < len(self._found) and self._found[index]):
+                self._corrector.forget_result(index)
+        self._found = found
+
+    def _matte(self, frame: Frame, luma: Luma, anchor: Anchor) -> Matte:
+        gains = self._gains(frame)
+        self._start_again(self._presence.found)
+        masks, before, quality = self._corrector.masks()
+        for index, found in enumerate(self._found):
+            if not found:
+                masks[index] = before[index] if gains[index] > 0 else 0.0
+            elif quality[index] < LOST_QUALITY or masks[index].mean() < self._least[index]:
+                self._lost = True
+        self._corrector.settle(masks)
+        self._trust = [_trust(value) for value in quality]
+        smoothing = [c.temporal_smoothing for c in self._controls.channels[: len(masks)]]
+        way = self._corrector.motion.previous_origins()
+        self._shown = self._steadier.steadied(masks, way, smoothing)
+        return self._finished(frame, luma, anchor, gains)
+
+    def _blind_matte(self, frame: Frame, luma: Luma) -> Matte | None:
+        """While nothing can be seen the masks stay; the shot goes on from the last frame that
+        was seen."""
+        if self._anchor is not None and len(self._shown):
+            return self._finished(frame, luma, self._anchor, self._gains(frame))
+        return _empty_matte(frame, self._cleared) if self._cleared is not None else None
+
+    def _gains(self, frame: Frame) -> tuple[float, ...]:
+        time_ns = frame.info.captured_ns
+        return self._presence.gains(self._confidence, self._controls, time_ns)
+
+    def _finished(
+        self, frame: Frame, luma: Luma, anchor: Anchor, gains: tuple[float, ...]
+    ) -> Matte:
+        """The matte of the frame: masks shaped by the controls and fitted to its edges."""
+        controls, masks = self._controls, self._shown
+        shown = np.multiply(gains, self._trust, dtype=np.float32)
+        if shown.min() < 1:
+            masks = masks * shown[:, np.newaxis, np.newaxis]
+        detail = [channel.edge_detail for channel in controls.channels[: len(masks)]]
+        alpha = self._edges.refine(shape_mask(masks, controls), luma, detail)
+        alpha = finish_alpha(alpha, controls, len(masks))
         age_ns = frame.info.captured_ns - anchor.info.captured_ns
         return Matte(
             info=frame.info,
-            alpha=self._edges.refine(mask, luma),
+            alpha=alpha,
             anchor_seq=anchor.info.seq,
             age_ms=max(0.0, age_ns / 1e6),
             confidence=self._confidence,
             prompts_version=anchor.prompts.version,
+            fill=_fill(frame, alpha, controls.stream.fill),
         )
+
+
+def _trust(quality: float) -> float:
+    """1 while the overlap to expect is good, falling to 0."""
+    return min(1.0, max(0.0, (quality - GONE_QUALITY) / (LOST_QUALITY - GONE_QUALITY)))
+
+
+def _fill(frame: Frame, alpha: npt.NDArray[np.uint8], fill: str) -> npt.NDArray[np.generic] | None:
+    match fill:
+        case "picture":
+            return frame.pixels
+        case "foreground":
+            from promptmatte.matte.foreground import premultiplied_foreground
+
+            widest = alpha[:, :, 0] if alpha.shape[2] == 1 else np.asarray(alpha.max(axis=2))
+            foreground: npt.NDArray[np.generic] = premultiplied_foreground(frame.pixels, widest)
+            return foreground
+    return None
 
 
 def _empty_matte(frame: Frame, prompts: PromptSet) -> Matte:
@@ -167,12 +286,3 @@ def _empty_matte(frame: Frame, prompts: PromptSet) -> Matte:
 
 def _before(info: FrameInfo, other: FrameInfo) -> bool:
     return info.stream_id == other.stream_id and info.seq <= other.seq
-
-
-def _usable(confidence: float) -> float:
-    return min(1.0, max(0.0, confidence)) if math.isfinite(confidence) else 0.0
-
-
-def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.floating[Any]]:
-    odds = np.exp(np.clip(logits, -30.0, 30.0))
-    return odds / (1.0 + odds)

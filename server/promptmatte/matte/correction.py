@@ -1,0 +1,236 @@
+"""Masks of an anchor carried through a shot and corrected by what each frame shows."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from promptmatte.errors import ModelError
+from promptmatte.matte.colour_odds import ColourOdds, colour_index
+from promptmatte.matte.correction_network import STRIDE, CorrectionNetwork, mask_cells
+from promptmatte.matte.luma import Luma
+from promptmatte.matte.propagation import Field, Propagator, carried
+
+Mask = npt.NDArray[np.float32]
+FORMAT = "promptmatte-correction-1"
+UNLIKE_LEVELS = 64
+"""Mean difference of colour, of 255, from which two pixels are not alike at all."""
+
+
+def load_correction_network(path: Path | None = None) -> CorrectionNetwork:
+    """The network of a weights file, by default the shipped one; ModelError."""
+    path = path or Path(__file__).parent / "weights" / "correction.safetensors"
+    network = CorrectionNetwork()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get("format")
+            if found != FORMAT:
+                raise ModelError(f"expected {path} to be {FORMAT}; got {found!r}")
+            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"expected the weights that correct carried masks in {path}; {error}: "
+            "install promptmatte again"
+        ) from error
+    return network.float().eval().fused()
+
+
+def save_correction_network(
+    network: CorrectionNetwork, path: Path, metadata: dict[str, Any]
+) -> None:
+    """Writes fp16 weights with metadata (JSON values) in the file."""
+    tensors = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"format": FORMAT, "metadata": json.dumps(metadata)})
+    partial.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sight:
+    """What is kept of a frame, as it may become an anchor: its small picture and its keys."""
+
+    seq: int
+    picture: npt.NDArray[np.uint8]
+    key: Tensor
+
+
+@dataclass(kw_only=True, eq=False)
+class _Anchor:
+    """Masks found in a frame, and what they say about colours."""
+
+    sight: _Sight
+    masks: Mask
+    memory: tuple[Tensor, Tensor]
+    odds: list[ColourOdds]
+
+
+class MaskCorrector:
+    """Carries an anchor's masks to each frame of a shot and corrects them there.
+
+    The motion alone drags masks over what comes into view and loses what is fast or
+    blurred. CorrectionNetwork weighs, for each pixel, the carried mask, the result of the
+    frame before, the colours of the thing against those of the rest, how much the carried
+    picture differs from what is seen, and where the places of the anchor are found again.
+    A new anchor is therefore blended in, never popped. Used from one thread.
+    """
+
+    def __init__(
+        self, network: CorrectionNetwork, *, history_frames: int, device: str = "cpu"
+    ) -> None:
+        self.motion = Propagator(history_frames=history_frames)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
+        self._device = device
+        self._sights: deque[_Sight] = deque(maxlen=history_frames)
+        self._kept: dict[int, _Sight] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets every frame and the anchor; the next frame starts a new shot."""
+        self.motion.reset()
+        self._sights.clear()
+        self._kept.clear()
+        self._anchor: _Anchor | None = None
+        self._results: Mask | None = None
+        self._forgotten: set[int] = set()
+        self._features: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def advance(self, luma: Luma) -> None:
+        """Makes this the current frame."""
+        self.motion.advance(luma)
+        with torch.inference_mode():
+            # Already channels-last: permuting is a view, where a copy would take 1 ms.
+            picture = torch.from_numpy(luma.small_rgb).to(self._device).float().div_(255)
+            self._features = self._network.encoder(picture.permute(2, 0, 1)[None])
+        self._picture = luma.small_rgb
+        self._colours = colour_index(luma.small_rgb)
+        self._sights.append(
+            _Sight(seq=luma.info.seq, picture=luma.small_rgb, key=self._features[2])
+        )
+
+    def holds(self, seq: int) -> bool:
+        """True when frame `seq` can become the anchor."""
+        return self.motion.holds(seq)
+
+    def keep(self, seqs: Iterable[int]) -> None:
+        """Holds on to these frames, if they are held, and lets go of those kept before."""
+        wanted = {seq for seq in seqs if self.holds(seq)}
+        self._kept = {seq: self._sight(seq) for seq in wanted}
+        self.motion.keep(wanted)
+
+    def anchor(self, seq: int, masks: Mask) -> None:
+        """Takes masks float32 [P, h, w], 0 to 1, of the held frame `seq` to go on from."""
+        sight = self._sight(seq)
+        if self._results is not None and len(self._results) != len(masks):
+            self._results = None
+        with torch.inference_mode():
+            cells = mask_cells(torch.from_numpy(masks).to(self._device)[:, None])
+            memory = self._network.memory(sight.key, cells.flatten(0, 1)[None])
+        self._anchor = _Anchor(
+            sight=sight,
+            masks=masks,
+            memory=memory,
+            odds=[ColourOdds(sight.picture, mask) for mask in masks],
+        )
+
+    def masks(self) -> tuple[Mask, Mask, tuple[float, ...]]:
+        """The masks of the current frame, float32 [P, h, w], 0 to 1; those of the frame before
+        carried to this one; and the overlap with the truth to expect of each, 0 to 1."""
+        anchor = self._anchor
+        if anchor is None or self._features is None:
+            raise ModelError("expected an anchor and a frame before masks are asked for")
+        origins = self.motion.origins(anchor.sight.seq)
+        held = carried(anchor.masks, origins)
+        before = held
+        if self._results is not None:
+            before = carried(self._results, self.motion.previous_origins())
+            for index in self._forgotten:
+                before[index] = held[index]
+        evidence = self._evidence(anchor, origins, held, before)
+        masks, quality = self._corrected(anchor, origins, evidence)
+        return masks, before, quality
+
+    def settle(self, results: Mask) -> None:
+        """What was made of the masks: the results that the next frame goes on from."""
+        self._results = results
+        self._forgotten.clear()
+
+    def forget_result(self, index: int) -> None:
+        """Lets the prompt of this index start from its anchor's mask alone."""
+        self._forgotten.add(index)
+
+    def _sight(self, seq: int) -> _Sight:
+        if seq in self._kept:
+            return self._kept[seq]
+        return next(sight for sight in self._sights if sight.seq == seq)
+
+    def _evidence(self, anchor: _Anchor, origins: Field, held: Mask, before: Mask) -> Mask:
+        """float32 [P, 4, h, w], see CorrectionNetwork.correct.
+
+        The result before counts half: it has what was found on the way, but also what was
+        lost, and alone it makes tracks drift and then jump with the next anchor.
+        """
+        error = colour_error(anchor.sight.picture, origins, self._picture)
+        evidence = np.empty((len(held), 4, *held.shape[1:]), np.float32)
+        evidence[:, 3] = error
+        for index, odds in enumerate(anchor.odds):
+            np.multiply(held[index], 2, out=evidence[index, 0])
+            np.add(before[index], held[index], out=evidence[index, 1])
+            evidence[index, 2] = odds.of(self._colours)
+        evidence[:, :2] -= 1
+        return evidence
+
+    @torch.inference_mode()
+    def _corrected(
+        self, anchor: _Anchor, origins: Field, evidence: Mask
+    ) -> tuple[Mask, tuple[float, ...]]:
+        assert self._features is not None
+        quarter, eighth, key = self._features
+        count = len(evidence)
+        origin = torch.from_numpy(cells_of(origins)).to(self._device)[None]
+        unlike, found = self._network.read(key, anchor.memory, origin)
+        logits, quality = self._network.correct(
+            quarter.expand(count, -1, -1, -1),
+            eighth.expand(count, -1, -1, -1),
+            unlike.expand(count, -1, -1, -1),
+            found.reshape(count, 4, *found.shape[2:]),
+            torch.from_numpy(evidence).to(self._device),
+        )
+        masks: Any = torch.sigmoid(logits).cpu().numpy()
+        return masks, tuple(torch.sigmoid(quality).tolist())
+
+
+def colour_error(
+    anchor: npt.NDArray[np.uint8], origins: Field, picture: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """How unlike the anchor's carried picture is to the one seen: [h, w], 0 to 1."""
+    held = cv2.remap(anchor, origins, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    levels = cv2.absdiff(held, picture).reshape(-1, 3)
+    error = cv2.reduce(levels, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+    error *= 1 / (3 * UNLIKE_LEVELS)
+    np.minimum(error, 1, out=error)
+    unlike: npt.NDArray[np.float32] = error.reshape(picture.shape[:2])
+    return unlike
+
+
+def cells_of(origins: Field) -> npt.NDArray[np.float32]:
+    """Origins [h, w, 2] in pixels as the mean place of each cell, [2, h/8, w/8], in cells."""
+    height, width = origins.shape[:2]
+    size_wh = (width // STRIDE, height // STRIDE)
+    places = cv2.resize(origins, size_wh, interpolation=cv2.INTER_AREA)
+    places = (places - (STRIDE - 1) / 2) / STRIDE
+    return np.ascontiguousarray(places.transpose(2, 0, 1), np.float32)

@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from promptmatte.config import PipelineConfig
+from promptmatte.errors import ModelError
+from promptmatte.matte.correction import MaskCorrector, load_correction_network
+from promptmatte.matte.luma import Luma
+from promptmatte.matte.propagation import Propagator
+from promptmatte.training.moving_clips import MovingClip
+from shipped_clip import as_frame, overlap, shipped_clip
+
+Mask = npt.NDArray[np.float32]
+SIDE = PipelineConfig().flow_side_px
+
+
+def seen(clip: MovingClip, count: int) -> list[tuple[Luma, Mask]]:
+    """Each frame at the sizes of the matte loop, with its true mask at the small one."""
+    frames = []
+    for index in range(count):
+        pixels, truth = clip.frame_at(index)
+        luma = Luma.of(as_frame(pixels, index), SIDE)
+        size_wh = luma.small.shape[::-1]
+        frames.append((luma, cv2.resize(truth, size_wh, interpolation=cv2.INTER_AREA)))
+    return frames
+
+
+def new_corrector(device: str = "cpu") -> MaskCorrector:
+    return MaskCorrector(load_correction_network(), history_frames=8, device=device)
+
+
+def followed(corrector: MaskCorrector, frames: list[tuple[Luma, Mask]]) -> list[Mask]:
+    """The masks of every frame from the anchor 0 on."""
+    found = []
+    for index, (luma, truth) in enumerate(frames):
+        corrector.advance(luma)
+        if index == 0:
+            corrector.keep([0])
+            corrector.anchor(0, truth[np.newaxis])
+        masks, _, _ = corrector.masks()
+        corrector.settle(masks)
+        found.append(masks)
+    return found
+
+
+@pytest.mark.parametrize("thing", [0, 1], ids=["astronaut", "cat"])
+def test_corrected_masks_beat_carried_ones(thing: int) -> None:
+    ours, plain = [], []
+    for seed in range(4):
+        frames = seen(shipped_clip(seed, thing=thing), 13)
+        masks = followed(new_corrector(), frames)
+        chain = Propagator(history_frames=2)
+        for index, (luma, truth) in enumerate(frames):
+            chain.advance(luma)
+            if index == 0:
+                chain.keep([0])
+            carried = chain.carry(frames[0][1][np.newaxis], 0)
+            if index >= 6:
+                ours.append(overlap(np.uint8(255 * masks[index][0]), truth))
+                plain.append(overlap(np.uint8(255 * carried[0]), truth))
+    assert np.mean(ours) > np.mean(plain) + 0.03
+    assert np.mean(ours) > 0.85
+
+
+def test_prompts_together_are_what_each_is_alone() -> None:
+    frames = seen(shipped_clip(3), 4)
+    truth = frames[0][1]
+    parts = np.stack([truth, 1 - truth, np.zeros_like(truth)])
+    together = new_corrector()
+    for luma, _ in frames:
+        together.advance(luma)
+    together.anchor(0, parts)
+    masks, _, quality = together.masks()
+    assert masks.shape == parts.shape
+    assert len(quality) == 3
+    for index, part in enumerate(parts):
+        alone = new_corrector()
+        for luma, _ in frames:
+            alone.advance(luma)
+        alone.anchor(0, part[np.newaxis])
+        mask, _, value = alone.masks()
+        assert np.abs(mask[0] - masks[index]).max() < 0.01
+        assert value[0] == pytest.approx(quality[index], abs=0.01)
+
+
+def test_a_new_anchor_is_blended_with_the_track_before() -> None:
+    frames = seen(shipped_clip(1), 8)
+    tracked = new_corrector()
+    followed(tracked, frames[:7])
+    fresh = new_corrector()
+    for luma, _ in frames:
+        fresh.advance(luma)
+    tracked.advance(frames[7][0])
+    wrong = np.roll(frames[3][1], 12, axis=1)[np.newaxis]
+    alone = {}
+    for name, corrector in (("tracked", tracked), ("fresh", fresh)):
+        corrector.anchor(3, wrong)
+        alone[name], _, _ = corrector.masks()
+    truth = frames[7][1]
+    error = {name: float(np.abs(mask[0] - truth).mean()) for name, mask in alone.items()}
+    assert error["tracked"] < error["fresh"]
+
+
+def test_a_forgotten_result_has_no_say() -> None:
+    frames = seen(shipped_clip(2), 5)
+    corrector = new_corrector()
+    followed(corrector, frames)
+    corrector.settle(np.zeros_like(frames[0][1])[np.newaxis])
+    _, before, _ = corrector.masks()
+    assert not before.any()
+    corrector.forget_result(0)
+    _, before, _ = corrector.masks()
+    assert before.max() > 0.9
+
+
+def without_thing(clip: MovingClip, index: int) -> Luma:
+    """The frame, the thing painted over with what is beside it."""
+    pixels, truth = clip.frame_at(index)
+    beside = np.roll(cv2.GaussianBlur(pixels, (0, 0), 12), 200, axis=1)
+    painted = np.where(truth[..., np.newaxis] > 0.02, beside, pixels)
+    return Luma.of(as_frame(np.asarray(painted, np.uint8), index), SIDE)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_thing_that_is_gone_leaves_no_mask_and_less_trust(seed: int) -> None:
+    clip = shipped_clip(seed)
+    corrector = new_corrector()
+    area = float(followed(corrector, seen(clip, 10))[-1].mean())
+    _, _, (good,) = corrector.masks()
+    for index in range(10, 14):
+        corrector.advance(without_thing(clip, index))
+        masks, _, (lost,) = corrector.masks()
+        corrector.settle(masks)
+    assert area > 0.03
+    assert masks.mean() < 0.1 * area
+    assert lost < good - 0.15
+
+
+def test_only_frames_that_are_held_can_be_anchors() -> None:
+    frames = seen(shipped_clip(0), 14)
+    corrector = new_corrector()
+    for index, (luma, _) in enumerate(frames):
+        corrector.advance(luma)
+        corrector.keep([0])
+        assert corrector.holds(index)
+    assert [seq for seq in range(14) if corrector.holds(seq)] == [0, *range(6, 14)]
+    corrector.keep([])
+    assert not corrector.holds(0)
+    corrector.reset()
+    assert not corrector.holds(13)
+    with pytest.raises(ModelError, match="expected an anchor"):
+        corrector.masks()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights at all"])
+def test_weights_that_are_none_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "correction.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match="install promptmatte again"):
+        load_correction_network(path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_finds_the_same_masks() -> None:
+    frames = seen(shipped_clip(5), 6)
+    on_cpu, on_gpu = followed(new_corrector(), frames), followed(new_corrector("cuda"), frames)
+    assert np.abs(on_cpu[-1] - on_gpu[-1]).mean() < 0.005
