@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -16,9 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from moving_scene import ColourModel, MovingScene, iou
 from promptmatte.cli import main
+from promptmatte.commands.cut_best import best_mattes
+from promptmatte.commands.cut_video import offline_mattes
+from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
+from promptmatte.frame import Frame
+from promptmatte.models import load_model
 from promptmatte.models.embedded import save_weights
 from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.sources.video import read_video
 
 RATE = Fraction(24000, 1001)
 FRAMES = 9
@@ -108,19 +119,102 @@ def test_video_keeps_size_times_and_every_frame(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_alpha_of_a_video_is_that_of_its_frames(tmp_path: Path, weights: Path, video: Path) -> None:
-    """With a keyframe for every frame each alpha is the one of that frame as a picture."""
-    arguments = ["--prompt", "disc", "--weights", str(weights)]
+@pytest.mark.parametrize(("quality", "mattes"), [("fast", offline_mattes), ("best", best_mattes)])
+def test_the_file_holds_each_frame_with_its_own_matte(
+    tmp_path: Path, weights: Path, video: Path, quality: str, mattes: Any
+) -> None:
+    arguments = ["--prompt", "disc", "--weights", str(weights), "--quality", quality]
     output = tmp_path / "out.mov"
-    assert main(["cut", str(video), *arguments, "--encode-hz", "120", "-o", str(output)]) == 0
-    frames = decoded(output, "prores")
-    for index in (0, FRAMES - 1):
-        still, cut = tmp_path / f"{index}.png", tmp_path / f"cut{index}.png"
-        cv2.imwrite(str(still), picture(index)[..., ::-1])
-        assert main(["cut", str(still), *arguments, "-o", str(cut)]) == 0
-        alpha = cv2.imread(str(cut), cv2.IMREAD_UNCHANGED)[..., 3]
-        difference = np.abs(frames[index][1][..., 3].astype(int) - alpha)
-        assert difference.mean() < 2
+    assert main(["cut", str(video), *arguments, "--encode-hz", "6", "-o", str(output)]) == 0
+    expected = mattes(
+        read_video(video),
+        model=load_model("embedded", device="cpu", weights=weights),
+        prompts=PromptSet(version=1, prompts=(Prompt(text="disc"),)),
+        config=PipelineConfig(),
+        controls=Controls(),
+        keyframe_every=4,
+    )
+    for (_, rgba), (frame, matte) in zip(decoded(output, "prores"), expected, strict=True):
+        assert np.abs(rgba[..., 3].astype(int) - matte.alpha[..., 0]).mean() < 2
+        assert np.abs(rgba[..., :3].astype(int) - frame.pixels).mean() < 6
+
+
+def test_best_quality_of_a_picture_has_the_colours_of_the_thing(
+    tmp_path: Path, weights: Path
+) -> None:
+    source, output = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), picture(0)[..., ::-1])
+    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+    assert main([*arguments, "--quality", "best", "-o", str(output)]) == 0
+    result = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
+    assert result.shape == (*SIZE_HW, 4)
+    solid = result[..., 3] == 255
+    assert solid.any()
+    np.testing.assert_array_equal(result[..., 2::-1][solid], picture(0)[solid])
+
+
+def test_controls_change_what_is_written(tmp_path: Path, weights: Path) -> None:
+    source = tmp_path / "in.png"
+    cv2.imwrite(str(source), picture(0)[..., ::-1])
+    alphas = {}
+    for quality in ("fast", "best"):
+        for extra in ((), ("--invert",)):
+            output = tmp_path / "out.png"
+            arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+            arguments += ["--quality", quality, *extra, "-o", str(output)]
+            assert main(arguments) == 0
+            alphas[quality, extra] = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., 3]
+        np.testing.assert_array_equal(
+            alphas[quality, ("--invert",)], 255 - alphas[quality, ()], err_msg=quality
+        )
+
+
+def numbered(indices: Iterable[int], scene: MovingScene) -> Iterator[Frame]:
+    return (scene.frame(index) for index in indices)
+
+
+def test_best_mattes_know_the_frames_to_come() -> None:
+    """Between keyframes far apart the two-way mattes are nearer to the truth, and every
+    frame has one, under its own identity."""
+    scene, overlaps = MovingScene(speed=7.0), {}
+    for mattes in (offline_mattes, best_mattes):
+        shown = list(
+            mattes(
+                numbered(range(30), scene),
+                model=ColourModel(),
+                prompts=PromptSet(version=1, prompts=(Prompt(text="red"),)),
+                config=PipelineConfig(),
+                controls=Controls(),
+                keyframe_every=12,
+            )
+        )
+        assert [matte.info.seq for _, matte in shown] == list(range(30))
+        assert all(frame.info == matte.info for frame, matte in shown)
+        overlaps[mattes] = np.mean(
+            [iou(matte.alpha[..., 0], scene.red_alpha(m)) for m, (_, matte) in enumerate(shown)]
+        )
+    assert overlaps[best_mattes] > 0.95
+    assert overlaps[best_mattes] >= overlaps[offline_mattes] - 0.002
+
+
+def test_best_mattes_encode_both_ends_of_every_shot() -> None:
+    scene, model = MovingScene(), ColourModel()
+    blocks = np.random.default_rng(1).integers(0, 256, (11, 20, 3), np.uint8)
+    other = blocks.repeat(16, axis=0).repeat(16, axis=1)
+    pictures = [scene.frame(index) for index in range(8)]
+    pictures[5:] = [Frame(info=frame.info, pixels=other) for frame in pictures[5:]]
+    shown = list(
+        best_mattes(
+            pictures,
+            model=model,
+            prompts=PromptSet(version=1, prompts=(Prompt(text="red"),)),
+            config=PipelineConfig(),
+            controls=Controls(),
+            keyframe_every=24,
+        )
+    )
+    assert [matte.info.seq for _, matte in shown] == list(range(8))
+    assert model.encoded == [0, 4, 5, 7]
 
 
 def test_says_when_nothing_matches(
@@ -194,8 +288,9 @@ def test_full_disk_leaves_no_half_file(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last good one"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
-def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be sent to a process there")
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path, kind: signal.Signals) -> None:
     source, output = tmp_path / "long.mkv", tmp_path / "out.mov"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("ffv1", rate=30)
@@ -214,7 +309,7 @@ def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(kind)
         out, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "was not written" in " ".join(out.split())

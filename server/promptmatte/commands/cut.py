@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,16 @@ from rich.console import Console
 
 from promptmatte.commands.options import (
     Subparsers,
+    add_control_options,
     add_model_options,
     add_prompt_options,
     checked_output,
+    controls_from,
     model_from,
     prompts_from,
 )
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.errors import ConfigError
 from promptmatte.prompts import PromptSet
 
@@ -36,10 +41,17 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "straight alpha",
     )  # fmt: skip
     parser.add_argument(
+        "--quality", choices=("fast", "best"), default="fast",
+        help="fast: as live; best: masks carried from the keyframes before and after, edges "
+        "solved by closed-form matting, the thing's own colours in half-covered pixels; about "
+        "a second a frame (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--encode-hz", type=float, default=PipelineConfig().encode_hz, metavar="H",
         help="keyframes for each second of video (default: %(default)s)",
     )  # fmt: skip
     add_model_options(parser)
+    add_control_options(parser, without=("fill", "latency"))
     parser.set_defaults(run=run)
 
 
@@ -48,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from promptmatte.sources.image import IMAGE_SUFFIXES
 
     prompts = PromptSet(version=1, prompts=prompts_from(arguments))
+    controls = controls_from(arguments, Controls())
     config = PipelineConfig(encode_hz=arguments.encode_hz)
     output = checked_output(arguments.output)
     if output.exists() and arguments.file.exists() and output.samefile(arguments.file):
@@ -56,18 +69,29 @@ def run(arguments: argparse.Namespace) -> int:
     is_picture = arguments.file.suffix.lower() in IMAGE_SUFFIXES
     cut = _cut_picture if is_picture else _cut_video
     try:
-        confidence = cut(arguments, prompts, config, console)
+        with _ended_as_interrupted():
+            confidence = cut(arguments, prompts, controls, config, console)
     except KeyboardInterrupt:
         console.print(f"interrupted: {output} was not written")
         raise
     console.print(f"wrote {output}", highlight=False)
-    for prompt, best in zip(prompts.prompts, confidence, strict=True):
-        if best < config.confidence_floor:
+    for prompt, best, channel in zip(prompts.prompts, confidence, controls.channels, strict=False):
+        if best < channel.confidence_floor:
             console.print(
                 f"[yellow]nothing in {arguments.file.name} matches {prompt.text!r} "
                 f"(confidence {best:.2f}): its alpha is empty[/yellow]"
             )
     return 0
+
+
+@contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """SIGTERM leaves as little behind as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 class _Best:
@@ -84,13 +108,39 @@ class _Best:
             yield frame, matte
 
 
+def _mattes(
+    frames: Iterable[Frame],
+    arguments: argparse.Namespace,
+    prompts: PromptSet,
+    controls: Controls,
+    config: PipelineConfig,
+    keyframe_every: int,
+) -> Iterator[tuple[Frame, Matte]]:
+    """The frames, with the colours to write, and their mattes."""
+    from promptmatte.commands.cut_best import best_mattes
+    from promptmatte.commands.cut_video import offline_mattes
+
+    mattes = best_mattes if arguments.quality == "best" else offline_mattes
+    return mattes(
+        frames,
+        model=model_from(arguments),
+        prompts=prompts,
+        config=config,
+        controls=controls,
+        keyframe_every=keyframe_every,
+    )
+
+
 def _cut_picture(
-    arguments: argparse.Namespace, prompts: PromptSet, config: PipelineConfig, console: Console
+    arguments: argparse.Namespace,
+    prompts: PromptSet,
+    controls: Controls,
+    config: PipelineConfig,
+    console: Console,
 ) -> list[float]:
     """Writes an RGBA PNG; the highest confidence of each prompt."""
     import cv2
 
-    from promptmatte.commands.cut_video import offline_mattes
     from promptmatte.commands.whole_file import whole_file
     from promptmatte.sources.image import read_image
 
@@ -98,13 +148,11 @@ def _cut_picture(
         raise ConfigError(
             f"expected an output ending in .png for a picture; got {arguments.output.name!r}"
         )
-    frame = read_image(arguments.file)
+    picture = read_image(arguments.file)
     best = _Best(prompts)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
-        mattes = offline_mattes(
-            [frame], model=model_from(arguments), prompts=prompts, config=config, keyframe_every=1
-        )
-        for _, matte in best.watch(mattes):
+        mattes = _mattes([picture], arguments, prompts, controls, config, keyframe_every=1)
+        for frame, matte in best.watch(mattes):
             bgra = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGRA)
             bgra[..., 3] = matte.alpha.max(axis=2)
             partial.write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
@@ -112,12 +160,16 @@ def _cut_picture(
 
 
 def _cut_video(
-    arguments: argparse.Namespace, prompts: PromptSet, config: PipelineConfig, console: Console
+    arguments: argparse.Namespace,
+    prompts: PromptSet,
+    controls: Controls,
+    config: PipelineConfig,
+    console: Console,
 ) -> list[float]:
     """Writes a video with alpha, frame for frame; the highest confidence of each prompt."""
     from rich.progress import Progress
 
-    from promptmatte.commands.cut_video import AlphaVideoWriter, alpha_codec, offline_mattes
+    from promptmatte.commands.cut_video import AlphaVideoWriter, alpha_codec
     from promptmatte.commands.whole_file import whole_file
     from promptmatte.sources.video import probe_video, read_video
 
@@ -128,13 +180,9 @@ def _cut_video(
         whole_file(arguments.output) as partial,
         AlphaVideoWriter(partial, codec=codec, size_hw=info.size_hw, fps=info.fps) as writer,
     ):
-        mattes = offline_mattes(
-            read_video(arguments.file),
-            model=model_from(arguments),
-            prompts=prompts,
-            config=config,
-            keyframe_every=max(1, round(info.fps / config.encode_hz)),
-        )
+        every = max(1, round(info.fps / config.encode_hz))
+        frames = read_video(arguments.file)
+        mattes = _mattes(frames, arguments, prompts, controls, config, keyframe_every=every)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             task = bars.add_task("cutting out", total=info.frames or None)
             for frame, matte in best.watch(mattes):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.errors import ConfigError, ModelError, SourceError
 from promptmatte.frame import Frame, Matte
 from promptmatte.matte.stream import MatteStream
@@ -148,6 +149,7 @@ def offline_mattes(
     model: Model,
     prompts: PromptSet,
     config: PipelineConfig,
+    controls: Controls,
     keyframe_every: int,
 ) -> Iterator[tuple[Frame, Matte]]:
     """Every rgb8 frame with its matte; none is dropped, however long encoding takes.
@@ -156,6 +158,7 @@ def offline_mattes(
     """
     embedding = model.embed(prompts)
     stream = MatteStream(config)
+    stream.set_controls(controls)
 
     def encode(frame: Frame) -> None:
         scene = model.encode(frame)
