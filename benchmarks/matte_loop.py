@@ -5,9 +5,9 @@
 The test pictures (photographs in motion) are played; every 6th frame's true mask comes 4
 frames late, as from a model with 5 encodes a second at 30 fps and 120 ms. shrink,
 motion+encode, correct and edges are the stages of one frame, anchor comes on top when one
-arrives; total is a whole MatteStream.step, in a run of its own. Peers in the same run: enlarge is the least that any keyer does, the old mask
-enlarged; chain moves it along DIS FAST flow at 480 px, frame by frame. iou: the mean overlap
-of each with the truth of the frame.
+arrives; total is a whole MatteStream.step, in a run of its own. Peers in the same run:
+enlarge is the least that any keyer does, the old mask enlarged; chain moves it along DIS
+FAST flow at 480 px, frame by frame. iou: the mean overlap of each with the truth.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def stages(played: Played, rounds: int, times: Times) -> None:
     """Each stage of the matte loop by itself."""
     corrector = MaskCorrector(load_correction_network(), history_frames=CONFIG.history_frames)
     edges = EdgeRefiner()
-    ready = False
+    count = 0
     for index in range(rounds + WARM_UP):
         frame = played.frame(index)
         luma = timed(times, "shrink", lambda: Luma.of(frame, CONFIG.flow_side_px))  # noqa: B023
@@ -120,12 +120,12 @@ def stages(played: Played, rounds: int, times: Times) -> None:
         anchor = played.arrived(index)
         if anchor is not None:
             masks = masks_of(anchor.decoded, luma.small.shape)
+            count = len(masks)
             seq = anchor.at.seq
             timed(times, "anchor", lambda: corrector.anchor(seq, masks))  # noqa: B023
             corrector.keep([seq])
-            ready = True
-        if ready:
-            found, _, _ = timed(times, "correct", corrector.masks)
+        if count:
+            found, _ = timed(times, "correct", lambda: corrector.masks([True] * count))  # noqa: B023
             corrector.settle(found)
             timed(times, "edges", lambda: edges.refine(found, luma))  # noqa: B023
 

@@ -40,7 +40,7 @@ def followed(corrector: MaskCorrector, frames: list[tuple[Luma, Mask]]) -> list[
         if index == 0:
             corrector.keep([0])
             corrector.anchor(0, truth[np.newaxis])
-        masks, _, _ = corrector.masks()
+        masks, _ = corrector.masks([True])
         corrector.settle(masks)
         found.append(masks)
     return found
@@ -73,7 +73,7 @@ def test_prompts_together_are_what_each_is_alone() -> None:
     for luma, _ in frames:
         together.advance(luma)
     together.anchor(0, parts)
-    masks, _, quality = together.masks()
+    masks, quality = together.masks([True] * 3)
     assert masks.shape == parts.shape
     assert len(quality) == 3
     for index, part in enumerate(parts):
@@ -81,7 +81,7 @@ def test_prompts_together_are_what_each_is_alone() -> None:
         for luma, _ in frames:
             alone.advance(luma)
         alone.anchor(0, part[np.newaxis])
-        mask, _, value = alone.masks()
+        mask, value = alone.masks([True])
         assert np.abs(mask[0] - masks[index]).max() < 0.01
         assert value[0] == pytest.approx(quality[index], abs=0.01)
 
@@ -98,7 +98,7 @@ def test_a_new_anchor_is_blended_with_the_track_before() -> None:
     alone = {}
     for name, corrector in (("tracked", tracked), ("fresh", fresh)):
         corrector.anchor(3, wrong)
-        alone[name], _, _ = corrector.masks()
+        alone[name], _ = corrector.masks([True])
     truth = frames[7][1]
     error = {name: float(np.abs(mask[0] - truth).mean()) for name, mask in alone.items()}
     assert error["tracked"] < error["fresh"]
@@ -109,11 +109,12 @@ def test_a_forgotten_result_has_no_say() -> None:
     corrector = new_corrector()
     followed(corrector, frames)
     corrector.settle(np.zeros_like(frames[0][1])[np.newaxis])
-    _, before, _ = corrector.masks()
-    assert not before.any()
+    masks, quality = corrector.masks([False])
+    assert not masks.any()
+    assert quality == (1.0,)
     corrector.forget_result(0)
-    _, before, _ = corrector.masks()
-    assert before.max() > 0.9
+    masks, _ = corrector.masks([False])
+    assert masks.max() > 0.9
 
 
 def without_thing(clip: MovingClip, index: int) -> Luma:
@@ -129,10 +130,10 @@ def test_a_thing_that_is_gone_leaves_no_mask_and_less_trust(seed: int) -> None:
     clip = shipped_clip(seed)
     corrector = new_corrector()
     area = float(followed(corrector, seen(clip, 10))[-1].mean())
-    _, _, (good,) = corrector.masks()
+    _, (good,) = corrector.masks([True])
     for index in range(10, 14):
         corrector.advance(without_thing(clip, index))
-        masks, _, (lost,) = corrector.masks()
+        masks, (lost,) = corrector.masks([True])
         corrector.settle(masks)
     assert area > 0.03
     assert masks.mean() < 0.1 * area
@@ -152,7 +153,7 @@ def test_only_frames_that_are_held_can_be_anchors() -> None:
     corrector.reset()
     assert not corrector.holds(13)
     with pytest.raises(ModelError, match="expected an anchor"):
-        corrector.masks()
+        corrector.masks([True])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no weights at all"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,22 +147,32 @@ class MaskCorrector:
             odds=[ColourOdds(sight.picture, mask) for mask in masks],
         )
 
-    def masks(self) -> tuple[Mask, Mask, tuple[float, ...]]:
-        """The masks of the current frame, float32 [P, h, w], 0 to 1; those of the frame before
-        carried to this one; and the overlap with the truth to expect of each, 0 to 1."""
+    def masks(self, wanted: Sequence[bool]) -> tuple[Mask, tuple[float, ...]]:
+        """The masks of the current frame, float32 [P, h, w], 0 to 1, and the overlap with the
+        truth to expect of each.
+
+        wanted: for each prompt whether its anchor's mask is worth something; where it is not
+        the last result is carried on as it is, with an expected overlap of 1.
+        """
         anchor = self._anchor
         if anchor is None or self._features is None:
             raise ModelError("expected an anchor and a frame before masks are asked for")
         origins = self.motion.origins(anchor.sight.seq)
         held = carried(anchor.masks, origins)
-        before = held
+        masks = held.copy()
         if self._results is not None:
-            before = carried(self._results, self.motion.previous_origins())
+            masks = carried(self._results, self.motion.previous_origins())
             for index in self._forgotten:
-                before[index] = held[index]
-        evidence = self._evidence(anchor, origins, held, before)
-        masks, quality = self._corrected(anchor, origins, evidence)
-        return masks, before, quality
+                masks[index] = held[index]
+        quality = [1.0] * len(masks)
+        if any(wanted):
+            evidence = self._evidence(anchor, origins, held, masks)
+            unlike, found = self._found(anchor, origins)
+            for index in (n for n, here in enumerate(wanted) if here):
+                masks[index], quality[index] = self._corrected(
+                    evidence[index], unlike, found[:, 4 * index : 4 * index + 4]
+                )
+        return masks, tuple(quality)
 
     def settle(self, results: Mask) -> None:
         """What was made of the masks: the results that the next frame goes on from."""
@@ -195,23 +205,22 @@ class MaskCorrector:
         return evidence
 
     @torch.inference_mode()
-    def _corrected(
-        self, anchor: _Anchor, origins: Field, evidence: Mask
-    ) -> tuple[Mask, tuple[float, ...]]:
+    def _found(self, anchor: _Anchor, origins: Field) -> tuple[Tensor, Tensor]:
         assert self._features is not None
-        quarter, eighth, key = self._features
-        count = len(evidence)
         origin = torch.from_numpy(cells_of(origins)).to(self._device)[None]
-        unlike, found = self._network.read(key, anchor.memory, origin)
-        logits, quality = self._network.correct(
-            quarter.expand(count, -1, -1, -1),
-            eighth.expand(count, -1, -1, -1),
-            unlike.expand(count, -1, -1, -1),
-            found.reshape(count, 4, *found.shape[2:]),
-            torch.from_numpy(evidence).to(self._device),
-        )
-        masks: Any = torch.sigmoid(logits).cpu().numpy()
-        return masks, tuple(torch.sigmoid(quality).tolist())
+        return self._network.read(self._features[2], anchor.memory, origin)
+
+    @torch.inference_mode()
+    def _corrected(
+        self, evidence: Mask, unlike: Tensor, found: Tensor
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """One prompt's mask [h, w] and quality. Four at once take longer than one by one."""
+        assert self._features is not None
+        quarter, eighth, _ = self._features
+        planes = torch.from_numpy(evidence).to(self._device)[None]
+        logits, quality = self._network.correct(quarter, eighth, unlike, found, planes)
+        mask: npt.NDArray[np.float32] = torch.sigmoid(logits)[0].cpu().numpy()
+        return mask, float(torch.sigmoid(quality))
 
 
 def colour_error(

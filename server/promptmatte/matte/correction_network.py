@@ -75,7 +75,7 @@ class CorrectionNetwork(nn.Module):
             convolution, norm = layers[0], layers[1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 layers[0] = fuse_conv_bn_eval(convolution, norm)
-                layers[1] = nn.Identity()
+                del layers[1]
         return self
 
     def memory(self, key: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

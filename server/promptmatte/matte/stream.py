@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -208,10 +209,10 @@ class MatteStream:
     def _matte(self, frame: Frame, luma: Luma, anchor: Anchor) -> Matte:
         gains = self._gains(frame)
         self._start_again(self._presence.found)
-        masks, before, quality = self._corrector.masks()
+        masks, quality = self._corrector.masks(self._found)
         for index, found in enumerate(self._found):
             if not found:
-                masks[index] = before[index] if gains[index] > 0 else 0.0
+                masks[index] *= gains[index] > 0
             elif quality[index] < LOST_QUALITY or masks[index].mean() < self._least[index]:
                 self._lost = True
         self._corrector.settle(masks)
@@ -237,12 +238,12 @@ class MatteStream:
     ) -> Matte:
         """The matte of the frame: masks shaped by the controls and fitted to its edges."""
         controls, masks = self._controls, self._shown
-        shown = np.multiply(gains, self._trust, dtype=np.float32)
-        if shown.min() < 1:
-            masks = masks * shown[:, np.newaxis, np.newaxis]
+        levels = np.multiply(gains, self._trust)
+        if levels.min() <= 0:
+            masks = masks * (levels > 0)[:, np.newaxis, np.newaxis].astype(np.float32)
         detail = [channel.edge_detail for channel in controls.channels[: len(masks)]]
         alpha = self._edges.refine(shape_mask(masks, controls), luma, detail)
-        alpha = finish_alpha(alpha, controls, len(masks))
+        alpha = _faded(finish_alpha(alpha, controls, len(masks)), levels)
         age_ns = frame.info.captured_ns - anchor.info.captured_ns
         return Matte(
             info=frame.info,
@@ -253,6 +254,14 @@ class MatteStream:
             prompts_version=anchor.prompts.version,
             fill=_fill(frame, alpha, controls.stream.fill),
         )
+
+
+def _faded(alpha: npt.NDArray[np.uint8], levels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Alpha [H, W, C] with each prompt's channel at its level, 0 to 1."""
+    if levels.min() < 1:
+        scale = (*levels, *[1.0] * (4 - len(levels)))
+        alpha = np.asarray(cv2.multiply(alpha, scale), np.uint8).reshape(alpha.shape)
+    return alpha
 
 
 def _trust(quality: float) -> float:

@@ -51,7 +51,7 @@ class TwoWayMasks:
             if seq == 0:
                 self._corrector.keep([0])
                 self._corrector.anchor(0, masks)
-            carried, _, quality = self._corrector.masks()
+            carried, quality = self._corrector.masks([True] * len(masks))
             # Nothing is carried from a frame in which nothing was found.
             carried = carried * found
             self._corrector.settle(carried)
