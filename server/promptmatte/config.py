@@ -19,7 +19,7 @@ class PipelineConfig:
     """
 
     encode_hz: float = 8.0
-    flow_side_px: int = 256
+    flow_side_px: int = 240
     history_frames: int = 32
     retry_s: tuple[float, float] = (0.5, 8.0)
 
