@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from moving_scene import ColourModel, MovingScene, iou
 from promptmatte.config import PipelineConfig
+from promptmatte.controls import Controls
 from promptmatte.errors import ModelError
 from promptmatte.frame import Frame, FrameInfo, Matte
 from promptmatte.matte.still import still_matte
@@ -156,6 +157,44 @@ def test_no_prompts_give_empty_mattes_at_once(stream: MatteStream) -> None:
         assert matte.alpha.shape == (*SCENE.size_hw, 1)
         assert not matte.alpha.any()
         assert (matte.anchor_seq, matte.confidence, matte.prompts_version) == (-1, (), 4)
+
+
+def test_an_absent_thing_inverted_is_everything(stream: MatteStream) -> None:
+    stream.set_controls(Controls().replaced({"invert": True}))
+    frame = SCENE.frame(0)
+    stream.anchor(frame.info, Decoded(logits=found(frame).logits, confidence=(0.0,)), RED)
+    assert stepped(stream, frame).alpha.min() == 255
+
+
+def test_controls_and_fill_show_in_the_next_matte(stream: MatteStream) -> None:
+    frame = SCENE.frame(0)
+    stream.anchor(frame.info, found(frame), RED)
+    plain = stepped(stream, frame)
+    assert plain.fill is None
+    stream.set_controls(Controls().replaced({"expand": 10.0, "fill": "picture"}))
+    wider = stepped(stream, SCENE.frame(1))
+    assert (wider.alpha >= 128).sum() > 1.05 * (plain.alpha >= 128).sum()
+    assert wider.fill is not None
+    assert np.array_equal(wider.fill, SCENE.picture(1))
+    stream.set_controls(Controls().replaced({"fill": "foreground"}))
+    cut = stepped(stream, SCENE.frame(2))
+    assert cut.fill is not None
+    assert np.array_equal(cut.fill[..., 3], cut.alpha[..., 0])
+    assert not cut.fill[cut.alpha[..., 0] == 0].any()
+
+
+def test_a_lost_prompt_fades_and_is_not_frozen(stream: MatteStream) -> None:
+    stream.anchor(SCENE.frame(0).info, found(SCENE.frame(0)), RED)
+    covers = [float(stepped(stream, SCENE.frame(0)).alpha.max())]
+    gone = Decoded(logits=np.full((1, 88, 160), -9.0, np.float32), confidence=(0.0,))
+    for index in range(1, 30):
+        if index == 2:
+            stream.anchor(SCENE.frame(1).info, gone, RED)
+        covers.append(float(stepped(stream, SCENE.frame(index)).alpha.max()))
+    assert covers[3] == 255  # held: the default is 0.3 s, 18 frames here
+    assert covers[-1] == 0
+    assert min(covers[3:17]) > 0
+    assert sorted(covers[3:], reverse=True) == covers[3:]
 
 
 def test_reset_forgets_the_anchor(stream: MatteStream) -> None:

@@ -242,8 +242,8 @@ class MatteStream:
         if levels.min() <= 0:
             masks = masks * (levels > 0)[:, np.newaxis, np.newaxis].astype(np.float32)
         detail = [channel.edge_detail for channel in controls.channels[: len(masks)]]
-        alpha = self._edges.refine(shape_mask(masks, controls), luma, detail)
-        alpha = _faded(finish_alpha(alpha, controls, len(masks)), levels)
+        alpha = _faded(self._edges.refine(shape_mask(masks, controls), luma, detail), levels)
+        alpha = finish_alpha(alpha, controls, len(masks))
         age_ns = frame.info.captured_ns - anchor.info.captured_ns
         return Matte(
             info=frame.info,
