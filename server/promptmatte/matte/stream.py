@@ -14,6 +14,7 @@ from promptmatte.frame import Frame, FrameInfo, Matte
 from promptmatte.matte.change import is_blind, is_cut
 from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.edges import EdgeRefiner
+from promptmatte.matte.foreground import premultiplied_foreground
 from promptmatte.matte.luma import Luma
 from promptmatte.matte.masks import masks_of, usable_confidence
 from promptmatte.matte.presence import Presence
@@ -274,8 +275,6 @@ def _fill(frame: Frame, alpha: npt.NDArray[np.uint8], fill: str) -> npt.NDArray[
         case "picture":
             return frame.pixels
         case "foreground":
-            from promptmatte.matte.foreground import premultiplied_foreground
-
             widest = alpha[:, :, 0] if alpha.shape[2] == 1 else np.asarray(alpha.max(axis=2))
             foreground: npt.NDArray[np.generic] = premultiplied_foreground(frame.pixels, widest)
             return foreground
