@@ -11,7 +11,8 @@ import string
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,30 +99,46 @@ def _run_live(
 
     session = session_name(os.getpid())
     with ExitStack() as stack:
-        server = DemoServer(session, _serve_arguments(arguments, prompt), folder=folder)
-        stack.callback(server.close)
+        with _uninterrupted():
+            server = DemoServer(session, _serve_arguments(arguments, prompt), folder=folder)
+            stack.callback(server.close)
         with console.status("starting the server"):
             server.wait_until_running()
-        reader = Child(
-            "reader",
-            ["promptmatte.commands.demo_reader", "--session", session,
-             "--seconds", str(arguments.seconds), "--folder", str(folder)],
-            folder=folder,
-        )  # fmt: skip
-        stack.callback(reader.close)
-        window = None
-        if not arguments.headless and _has_display(console):
-            window = Child(
-                "window",
-                ["promptmatte.commands.demo_preview", "--session", session,
-                 "--source", arguments.source, "--prompt", prompt],
+        with _uninterrupted():
+            reader = Child(
+                "reader",
+                ["promptmatte.commands.demo_reader", "--session", session,
+                 "--seconds", str(arguments.seconds), "--folder", str(folder)],
                 folder=folder,
             )  # fmt: skip
-            stack.callback(window.close)
+            stack.callback(reader.close)
+        window = None
+        if not arguments.headless and _has_display(console):
+            with _uninterrupted():
+                window = Child(
+                    "window",
+                    ["promptmatte.commands.demo_preview", "--session", session,
+                     "--source", arguments.source, "--prompt", prompt],
+                    folder=folder,
+                )  # fmt: skip
+                stack.callback(window.close)
         _wait_for_reader(reader, arguments.seconds, console)
         if window is not None and window.exit_code:
             console.print("[yellow]no window could be opened; the files are the same[/yellow]")
         return _stopped(server, reader)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: a process just being started would be lost."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _serve_arguments(arguments: argparse.Namespace, prompt: str) -> list[str]:
