@@ -1,6 +1,7 @@
 import pytest
 from moving_scene import ColourModel, MovingScene
 from promptmatte.counters import Counters
+from promptmatte.evaluation.simulation import SimulatedClock
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.prompts import Prompt, PromptSet
 
@@ -9,24 +10,11 @@ RED = PromptSet(version=1, prompts=(Prompt(text="red"),))
 BLUE = PromptSet(version=2, prompts=(Prompt(text="blue"),))
 
 
-class SetClock:
-    """Stands where it is set."""
-
-    def __init__(self) -> None:
-        self.ns = 0
-
-    def now_ns(self) -> int:
-        return self.ns
-
-    def sleep_s(self, seconds: float) -> None:
-        self.ns += round(seconds * 1e9)
-
-
 class Bench:
     """A worker that is shown frames 10 ms apart."""
 
     def __init__(self, encode_hz: float = 10.0, scene: MovingScene = MOVING) -> None:
-        self.clock, self.model, self.counters = SetClock(), ColourModel(), Counters()
+        self.clock, self.model, self.counters = SimulatedClock(), ColourModel(), Counters()
         self.scene = scene
         self.worker = KeyframeWorker(
             model=self.model, encode_hz=encode_hz, clock=self.clock, counters=self.counters

@@ -159,8 +159,9 @@ class MaskCorrector:
             raise ModelError("expected an anchor and a frame before masks are asked for")
         origins = self.motion.origins(anchor.sight.seq)
         held = carried(anchor.masks, origins)
-        masks = held.copy()
-        if self._results is not None:
+        if self._results is None:
+            masks = held.copy()
+        else:
             masks = carried(self._results, self.motion.previous_origins())
             for index in self._forgotten:
                 masks[index] = held[index]

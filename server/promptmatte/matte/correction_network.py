@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STRIDE = 8
-"""Pictures are padded to a multiple of this."""
+"""Pixels of a cell: the sides of pictures are multiples of it (luma.STEP_PX)."""
 
 KEY_DIM = 24
 PLACE_SCALE = 8
