@@ -91,6 +91,7 @@ class ColourModel:
 
     name = "colour"
     device = "cpu"
+    words = ("blue", "red", "zebra")
 
     def __init__(self, *, encode_gate: Callable[[], None] | None = None) -> None:
         self.fail_with: Exception | None = None
@@ -124,6 +125,10 @@ class ColourModel:
                 logits[channel] = (70.0 - away) / 6.0
         confidence = tuple(0.0 if colour is None else 0.9 for colour in embedding.vectors)
         return Decoded(logits=logits, confidence=confidence)
+
+    def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
+        self._check_in()
+        return tuple(0.9 if text in COLOURS else 0.0 for text in texts)
 
     def _check_in(self) -> None:
         self.threads.add(threading.current_thread().name)

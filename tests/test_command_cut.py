@@ -26,6 +26,7 @@ from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.frame import Frame
 from promptmatte.models import load_model
+from promptmatte.models.choice import ModelChoice
 from promptmatte.models.embedded import save_weights
 from promptmatte.models.embedded_network import EmbeddedNetwork
 from promptmatte.prompts import Prompt, PromptSet
@@ -128,7 +129,7 @@ def test_the_file_holds_each_frame_with_its_own_matte(
     assert main(["cut", str(video), *arguments, "--encode-hz", "6", "-o", str(output)]) == 0
     expected = mattes(
         read_video(video),
-        model=load_model("embedded", device="cpu", weights=weights),
+        model=load_model(ModelChoice(device="cpu", weights=weights)),
         prompts=PromptSet(version=1, prompts=(Prompt(text="disc"),)),
         config=PipelineConfig(),
         controls=Controls(),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from promptmatte.cli import build_parser
-from promptmatte.commands.options import controls_from, prompts_from
+from promptmatte.commands.options import choice_from, controls_from, model_options, prompts_from
 from promptmatte.commands.show_file import ShowFile
 from promptmatte.controls import CONTROLS, Controls
-from promptmatte.errors import ConfigError, ControlError, PromptError
+from promptmatte.errors import ConfigError, ControlError, ModelError, PromptError
+from promptmatte.models.choice import ModelChoice
 from promptmatte.prompts import Prompt
 
 
@@ -142,3 +143,32 @@ def test_a_show_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     noise.write_bytes(b"\xff\xfe\x00source")
     with pytest.raises(ConfigError, match="expected TOML"):
         ShowFile.read(noise)
+
+
+def test_a_choice_of_model_survives_the_way_to_another_process(tmp_path: Path) -> None:
+    for name in ("sam.pth", "p.safetensors"):
+        (tmp_path / name).touch()
+    choice = ModelChoice(
+        name="sam-vit-l", device="cpu", weights=tmp_path / "sam.pth", clip="ViT-L-14",
+        prompter="projection", projection=tmp_path / "p.safetensors", precision="bf16",
+        compiled=True,
+    )  # fmt: skip
+    for made in (choice, ModelChoice(device="cpu")):
+        parsed = build_parser().parse_args(["serve", *model_options(made)])
+        assert choice_from(parsed) == made
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "sam-vit-z"], "expected a model of embedded, sam-vit-b"),
+        (["--prompter", "magic"], "expected a prompter of dense, projection; got 'magic'"),
+        (["--precision", "fp8"], "expected a precision of auto"),
+        (["--projection", "p"], "--projection together with --prompter projection"),
+        (["--weights", "nowhere.pth"], "expected weights in nowhere.pth"),
+        (["--device", "quantum"], "expected a device"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(options: list[str], message: str) -> None:
+    with pytest.raises((ConfigError, ModelError), match=message):
+        choice_from(build_parser().parse_args(["serve", *options]))

@@ -1,6 +1,7 @@
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from promptmatte.prompts import Prompt, PromptSet
 
 
 class Prompts:
-    """Holds prompts and controls and nothing else."""
+    """Holds prompts, controls, a choice of model and words, and nothing else."""
 
     def __init__(self) -> None:
+        self.model: dict[str, Any] | None = None
+        self.words: Sequence[str] | None = None
         self.current = PromptSet()
         self.controls = Controls()
 
@@ -23,6 +26,15 @@ class Prompts:
     def set_prompts(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         self.current = self.current.replaced(prompts)
         return self.current
+
+    def choose_model(self, **changes: Any) -> None:
+        self.model = changes
+
+    def suggest(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def suggestions(self, limit: int) -> dict[str, Any]:
+        return {"done": True, "error": None, "suggestions": [], "limit": limit}
 
     def status(self) -> dict[str, Any]:
         return {"state": "running", "prompts_version": self.current.version}
@@ -114,6 +126,31 @@ def test_controls_set_from_several_threads_all_count() -> None:
     assert [channel.expand for channel in pipeline.controls.channels] == [19.9] * 4
 
 
+def test_a_model_is_chosen_by_name_and_suggestions_are_asked_for() -> None:
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+    assert handle({"command": "model", "name": "sam-vit-b", "clip": "ViT-L-14"}) == {"ok": True}
+    assert pipeline.model == {"name": "sam-vit-b", "clip": "ViT-L-14"}
+    assert handle({"command": "suggest", "words": ["hat"]}) == {"ok": True}
+    assert pipeline.words == ["hat"]
+    assert handle({"command": "suggest"}) == {"ok": True}
+    assert pipeline.words == []
+    assert handle({"command": "suggestions", "limit": 3})["limit"] == 3
+    assert handle({"command": "suggestions"})["limit"] == 10
+
+
+@pytest.mark.parametrize(
+    "clip", ["local-dir:/etc", "../weights", "/root/x.pt", "C:\\x", "", "a" * 99, 5, None]
+)
+def test_no_message_names_a_file(clip: Any) -> None:
+    pipeline = Prompts()
+    with pytest.raises(CommandError, match="expected clip as one of the names"):
+        command_handler(pipeline, threading.Event())(
+            {"command": "model", "name": "sam-vit-b", "clip": clip}
+        )
+    assert pipeline.model is None
+
+
 def test_status_ping_and_stop() -> None:
     stop = threading.Event()
     handle = command_handler(Prompts(), stop)
@@ -128,7 +165,7 @@ def test_status_ping_and_stop() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ({}, "expected a command of prompt, set, controls, status, stop, ping; got None"),
+        ({}, "expected a command of prompt, set, controls, model, suggest, suggestions, status, "),
         ({"command": "fly"}, "got 'fly'"),
         ({"command": ["ping"]}, "got ['ping']"),
         ({"command": "x" * 5000}, "..."),
@@ -150,6 +187,11 @@ def test_status_ping_and_stop() -> None:
             {"command": "prompt", "prompts": [{"text": "a", "also": [1]}]},
             "also as a list of strings; got [1]",
         ),
+        ({"command": "model"}, "got no field 'name'"),
+        ({"command": "model", "name": "a", "weights": "x.pt"}, "got the field 'weights'"),
+        ({"command": "suggest", "words": "hat"}, "words as a list of strings; got 'hat'"),
+        ({"command": "suggestions", "limit": 0}, "limit as a number of 1 to 400; got 0"),
+        ({"command": "suggestions", "limit": True}, "got True"),
     ],
 )
 def test_a_malformed_command_is_refused_in_one_line(command: Any, message: str) -> None:

@@ -102,7 +102,7 @@ def test_a_run_gives_the_same_result_again(clips: Path, result: dict[str, Any]) 
 
 
 def test_a_later_keyframe_makes_the_stale_mask_worse(clips: Path) -> None:
-    options = ("--oracle", "--clip", "slow", "--encode-ms")
+    options = ("--oracle", "--only", "slow", "--encode-ms")
     soon, late = evaluated(clips, *options, "120"), evaluated(clips, *options, "400")
     assert late["mean"]["stale_share"] == 0.0  # it is as old as it may be
     assert late["baselines"]["stale"]["J"] < soon["baselines"]["stale"]["J"] - 0.05
@@ -119,7 +119,7 @@ def test_an_anchor_older_than_a_period_an_encode_and_a_frame_is_stale(tmp_path: 
 
 
 def test_clips_frames_and_prompts_are_chosen(clips: Path) -> None:
-    options = ("--oracle", "--clip", "slow", "--limit", "8")
+    options = ("--oracle", "--only", "slow", "--limit", "8")
     both = evaluated(clips, *options, "--prompt", "red=1", "--prompt", "corner=2")
     assert both["settings"]["prompts"] == ["red", "corner"]
     assert both["settings"]["frames"] == 8
@@ -176,14 +176,14 @@ def test_a_model_is_measured_by_the_names_of_classes_json(
 
 
 def test_controls_reach_the_matte(clips: Path) -> None:
-    options = ("--oracle", "--clip", "slow", "--limit", "8", "--prompt", "red=1")
+    options = ("--oracle", "--only", "slow", "--limit", "8", "--prompt", "red=1")
     plain, choked = evaluated(clips, *options), evaluated(clips, *options, "--expand=-15")
     assert choked["settings"]["controls"] == {"expand": -15.0}
     assert choked["mean"]["J"] < plain["mean"]["J"] - 0.05
 
 
 def test_latency_matches_mattes_to_their_own_frames(clips: Path) -> None:
-    options = ("--oracle", "--clip", "slow", "--prompt", "red=1")
+    options = ("--oracle", "--only", "slow", "--prompt", "red=1")
     plain, late = evaluated(clips, *options), evaluated(clips, *options, "--latency", "3")
     assert late["mean"]["stale_share"] == 0.0
     assert late["mean"]["J"] > plain["mean"]["J"] - 0.02
@@ -224,7 +224,7 @@ def test_the_truth_itself_is_perfect(tmp_path: Path) -> None:
         (["--live", "--fps", "0"], "expected fps of 1 to 240; got 0"),
         (["--live", "--encode-ms", "nan"], "expected encode_ms of 0 to 10000; got nan"),
         (["--live"], "expected --prompt TEXT=IDS"),
-        (["--live", "--oracle", "--clip", "cow"], "expected a clip of fast, slow; got 'cow'"),
+        (["--live", "--oracle", "--only", "cow"], "expected a clip of fast, slow; got 'cow'"),
         (["--live", "--oracle", "--limit", "0"], "expected a limit of at least 1"),
         (["--live", "--oracle", "--limit", "3"], "expected masks of clip fast from frame 3 on"),
         (["--live", "--oracle", "--stride", "2"], "expected no --stride with --live"),

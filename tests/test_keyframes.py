@@ -1,9 +1,11 @@
 import pytest
 from moving_scene import ColourModel, MovingScene
 from promptmatte.counters import Counters
+from promptmatte.errors import PromptError
 from promptmatte.evaluation.simulation import SimulatedClock
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.suggestions import MAX_WORDS, Inquiry
 
 MOVING, STILL = MovingScene(speed=4.0), MovingScene(speed=0.0)
 RED = PromptSet(version=1, prompts=(Prompt(text="red"),))
@@ -16,11 +18,19 @@ class Bench:
     def __init__(self, encode_hz: float = 10.0, scene: MovingScene = MOVING) -> None:
         self.clock, self.model, self.counters = SimulatedClock(), ColourModel(), Counters()
         self.scene = scene
+        self.shortages = 0
         self.worker = KeyframeWorker(
-            model=self.model, encode_hz=encode_hz, clock=self.clock, counters=self.counters
+            model=self.model,
+            encode_hz=encode_hz,
+            clock=self.clock,
+            counters=self.counters,
+            short_of_memory=self.count_shortage,
         )
         self.worker.set_prompts(RED)
         self.seq = 0
+
+    def count_shortage(self) -> None:
+        self.shortages += 1
 
     def show(self, frames: int) -> None:
         for _ in range(frames):
@@ -149,3 +159,98 @@ def test_a_hurried_encode_comes_half_a_period_early_and_once() -> None:
     bench.worker.hurry()
     bench.show(18)
     assert bench.model.encoded == [0, 5, 15]
+
+
+def test_without_a_model_nothing_happens_until_there_is_one() -> None:
+    bench = Bench()
+    bench.worker.set_model(None)
+    bench.show(20)
+    assert bench.model.encoded == []
+    bench.worker.set_model(bench.model)
+    bench.show(1)
+    assert bench.model.encoded == [20]
+
+
+def test_another_model_encodes_at_once_and_shares_nothing_with_the_one_before() -> None:
+    bench, other = Bench(encode_hz=0.1), ColourModel()
+    bench.show(5)
+    bench.worker.set_model(other)
+    bench.show(5)
+    assert (bench.model.encoded, other.encoded) == ([0], [5])
+    assert other.decoded == [(5, 1)]
+
+
+def test_a_model_short_of_memory_twice_running_is_reported() -> None:
+    bench = Bench()
+    bench.model.fail_with = MemoryError("the card is full")
+    bench.show(1)
+    assert (bench.shortages, bench.worker.error) == (0, "MemoryError: the card is full")
+    bench.model.fail_with = None
+    bench.show(10)
+    assert bench.worker.error is None
+    bench.model.fail_with = MemoryError("the card is full")
+    bench.show(10)
+    assert bench.shortages == 0  # a success came between
+    bench.show(10)
+    assert bench.shortages == 1
+    bench.model.fail_with = RuntimeError("something else")
+    bench.show(50)
+    assert bench.shortages == 1
+
+
+def test_an_inquiry_is_answered_between_keyframes_on_the_scene_there_is() -> None:
+    bench = Bench()
+    bench.show(1)
+    inquiry = Inquiry(["zebra", "red"])
+    bench.worker.ask(inquiry)
+    frame = bench.scene.frame(1)
+    bench.worker.inquire(frame)
+    assert not inquiry.done
+    bench.worker.inquire(frame)
+    assert inquiry.answer(10)["suggestions"] == [
+        {"text": "red", "confidence": 0.9}, {"text": "zebra", "confidence": 0.0},
+    ]  # fmt: skip
+    assert bench.model.encoded == [0]
+
+
+def test_an_inquiry_needs_no_prompts_and_a_failing_one_ends() -> None:
+    bench = Bench()
+    bench.worker.set_prompts(PromptSet(version=2))
+    bench.show(5)
+    inquiry = Inquiry()
+    bench.worker.ask(inquiry)
+    for _ in range(3):
+        bench.worker.inquire(bench.scene.frame(5))
+    assert [s["text"] for s in inquiry.answer(2)["suggestions"]] == ["blue", "red"]
+    assert bench.model.encoded == [5]
+    bench.model.fail_with = RuntimeError("broken")
+    failing = Inquiry(["red"])
+    bench.worker.ask(failing)
+    bench.worker.inquire(bench.scene.frame(6))
+    assert failing.answer(10) == {
+        "done": True, "error": "RuntimeError: broken", "suggestions": [],
+    }  # fmt: skip
+    assert bench.worker.error is None
+
+
+def test_a_new_model_starts_an_inquiry_over() -> None:
+    bench, other = Bench(), ColourModel()
+    bench.show(1)
+    inquiry = Inquiry()
+    bench.worker.ask(inquiry)
+    bench.worker.inquire(bench.scene.frame(1))
+    bench.worker.set_model(other)
+    bench.show(1)
+    for _ in range(2):
+        bench.worker.inquire(bench.scene.frame(1))
+    assert inquiry.done
+    assert other.encoded == [1]
+    assert inquiry.scene is not None
+    assert inquiry.scene.info.seq == 1
+
+
+def test_an_inquiry_takes_usable_words_only() -> None:
+    assert Inquiry(["a", " a "]).answer(5)["done"] is False
+    for words in ([""], ["a"] * (MAX_WORDS + 1)):
+        with pytest.raises(PromptError):
+            Inquiry(words)

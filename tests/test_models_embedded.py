@@ -11,6 +11,7 @@ from promptmatte.controls import MatteControls
 from promptmatte.errors import ConfigError, ModelError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models import load_model
+from promptmatte.models.choice import ModelChoice
 from promptmatte.models.embedded import EmbeddedModel, load_network, weights_path
 from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
 from promptmatte.prompts import Prompt, PromptSet
@@ -125,9 +126,18 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, tiny_weights: Pat
 
 def test_unknown_model_and_device_are_refused(tiny_weights: Path) -> None:
     with pytest.raises(ConfigError, match="expected a model of embedded"):
-        load_model("sam-vit-z")
+        load_model(ModelChoice(name="sam-vit-z"))
     with pytest.raises(ModelError, match="expected a device"):
-        load_model("embedded", device="quantum", weights=tiny_weights)
+        load_model(ModelChoice(device="quantum", weights=tiny_weights))
+
+
+def test_presence_is_the_confidence_of_each_word(model: EmbeddedModel) -> None:
+    scene = model.encode(frame(90, 160))
+    texts = ("person", "sky", "horse", "cat", "tree")
+    found = model.presence(scene, texts)
+    alone = [model.decode(scene, model.embed(prompts(text))).confidence[0] for text in texts]
+    np.testing.assert_allclose(found, alone, atol=1e-3)
+    assert "person" in model.words
 
 
 def test_shipped_weights_are_small_and_key_a_person_but_no_horse() -> None:

@@ -31,6 +31,14 @@ class ModelError(PromptMatteError, RuntimeError):
     """A model that cannot be loaded or run."""
 
 
+class OutOfMemoryError(ModelError, MemoryError):
+    """A model that does not fit into the device's memory."""
+
+
+class DownloadError(PromptMatteError, OSError):
+    """A file that could not be fetched, or is not the one it should be."""
+
+
 class LinkError(PromptMatteError, ConnectionError):
     """A link that cannot be opened, or a server that does not answer."""
 

@@ -22,10 +22,13 @@ from promptmatte.keyframes import KeyframeWorker
 from promptmatte.links.protocol import ServerLink
 from promptmatte.matte.stream import MatteStream
 from promptmatte.matting import Delay, step_with_keyframes
+from promptmatte.models.choice import ModelChoice
+from promptmatte.models.host import ModelHost
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
+from promptmatte.suggestions import Inquiry
 
 logger = logging.getLogger(__name__)
 
@@ -40,18 +43,20 @@ class Pipeline:
     `dropped`: busy (a newer one replaced it), waiting_for_keyframe, stopped, or
     link_error:<address> when no link took its matte. Source, model and links are the
     caller's; the model is used by the keyframe thread only. A pipeline runs once.
+
+    model: one that is loaded, or the choice of one, which a ModelHost then loads, while the
+    pipeline already answers.
     """
 
     def __init__(
         self,
         *,
         open_source: Callable[[], Source],
-        model: Model,
+        model: Model | ModelChoice,
         links: Sequence[ServerLink],
         config: PipelineConfig,
         clock: Clock,
     ) -> None:
-        self._model = model
         self._links = tuple(links)
         self._clock = clock
         self._counters = Counters()
@@ -66,9 +71,14 @@ class Pipeline:
             stopping=self._stopping,
         )
         self._keyframes = KeyframeWorker(
-            model=model, encode_hz=config.encode_hz, clock=clock, counters=self._counters
+            encode_hz=config.encode_hz,
+            clock=clock,
+            counters=self._counters,
+            short_of_memory=lambda: self._host.step_down(),
         )
-        self._stream = MatteStream(config, device=model.device)
+        self._host = ModelHost(model, use=self._keyframes.set_model, failed=self._fail)
+        self._inquiry: Inquiry | None = None
+        self._stream = MatteStream(config, device=self._host.device)
         self._delay = Delay()
         self._prompts = PromptSet()
         self._prompts_lock = threading.Lock()
@@ -87,17 +97,18 @@ class Pipeline:
 
     def start(self) -> None:
         """Starts the threads."""
-        logger.info("model %s on %s", self._model.name, self._model.device)
+        self._host.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Ends the run and joins the threads; safe to call twice.
 
-        Waits for an encode, or the opening of a source, that is under way.
+        Waits for an encode, the opening of a source or a step of loading that is under way.
         """
         self._stopping.set()
         self._frames.nudge()
+        self._host.close()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
@@ -130,16 +141,32 @@ class Pipeline:
         if controls != self._controls:
             self._controls = controls
 
+    def choose_model(self, **changes: Any) -> ModelChoice:
+        """Loads another model while the one there is goes on; see ModelHost.choose."""
+        return self._host.choose(**changes)
+
+    def suggest(self, words: Sequence[str]) -> None:
+        """Begins to look for these words, or those the model knows best, in the next frame.
+
+        PromptError for words that cannot be used.
+        """
+        self._inquiry = Inquiry(words)
+        self._keyframes.ask(self._inquiry)
+
+    def suggestions(self, limit: int) -> dict[str, Any]:
+        """The answer to the last `suggest`, as far as it is there: done, error, suggestions."""
+        inquiry = self._inquiry
+        return (inquiry or Inquiry()).answer(limit)
+
     def status(self) -> dict[str, Any]:
         """How the run goes, as JSON values."""
         prompts = self._prompts
         matte = self._last_matte
         size_hw = self._capture.size_hw
         return {
-            "state": f"failed: {self._failure}" if self._failure else self._capture.state,
+            "state": self._state(),
             "source": self._capture.source_name,
-            "model": self._model.name,
-            "device": self._model.device,
+            **self._host.status(),
             "size": list(size_hw) if size_hw else None,
             **self._counters.snapshot(self._clock.now_ns()),
             "prompts": _prompt_entries(prompts, matte),
@@ -150,6 +177,20 @@ class Pipeline:
             "errors": self._keyframes.error,
             "links": [self._link_entry(link) for link in self._links],
         }
+
+    def _state(self) -> str:
+        if self._failure:
+            return f"failed: {self._failure}"
+        loading = self._host.loading
+        if loading is not None and not self._host.ready:
+            return f"loading {loading.share:.0%}"
+        return self._capture.state
+
+    def _fail(self, failure: str) -> None:
+        """Ends the run for good."""
+        self._failure = failure
+        self._stopping.set()
+        self._frames.close()
 
     def _link_entry(self, link: ServerLink) -> dict[str, Any]:
         errors = self._link_errors[link.address]
@@ -174,7 +215,7 @@ class Pipeline:
                 self._make_matte(waiting)
         except Exception as error:
             logger.exception("matte loop failed")
-            self._failure = str(error)
+            self._fail(str(error))
             self._counters.drop("failed")
         finally:
             self._stopping.set()

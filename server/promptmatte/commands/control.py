@@ -1,22 +1,31 @@
-"""promptmatte prompt, set, controls, status and stop: talk to a running server."""
+"""promptmatte prompt, set, controls, model, suggest, status, stop: talk to a running server."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from promptmatte.commands.options import DEFAULT_SESSION, Subparsers, parsed_controls
+from promptmatte.control.commands import DEFAULT_SUGGESTIONS
 from promptmatte.errors import CommandError
 from promptmatte.links import open_client_link
+from promptmatte.models.choice import MODEL_NAMES
 from promptmatte.prompts import Prompt
+
+POLL_S = 0.2
+
+SUGGEST_S = 60.0
+"""The texts of a large vocabulary take that long on a slow CPU, the first time."""
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
-    """prompt, set, controls, status and stop."""
+    """prompt, set, controls, model, suggest, status and stop."""
     prompt = commands.add_parser("prompt", help="change what a running server keys")
     prompt.add_argument(
         "texts", nargs="*", metavar="TEXT",
@@ -33,12 +42,24 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     controls = commands.add_parser("controls", help="the controls of a running server")
     controls.add_argument("--json", action="store_true", help="as JSON")
     controls.set_defaults(run=run_controls)
+    model = commands.add_parser("model", help="change the model of a running server")
+    model.add_argument("name", metavar="NAME", help=", ".join(MODEL_NAMES))
+    model.add_argument("--clip", metavar="NAME", help="for SAM: where words come from")
+    model.add_argument("--prompter", metavar="NAME", help="for SAM: how words reach it")
+    model.set_defaults(run=run_model)
+    suggest = commands.add_parser("suggest", help="what could be keyed in the picture just now")
+    suggest.add_argument("--words", type=Path, metavar="FILE",
+                         help="one a line; without it those that the model knows best")  # fmt: skip
+    suggest.add_argument("--limit", type=int, default=DEFAULT_SUGGESTIONS, metavar="N",
+                         help="how many, the surest first (default: %(default)s)")  # fmt: skip
+    suggest.add_argument("--json", action="store_true", help="as JSON")
+    suggest.set_defaults(run=run_suggest)
     status = commands.add_parser("status", help="what a running server is doing")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=run_status)
     stop = commands.add_parser("stop", help="stop a running server")
     stop.set_defaults(run=run_stop)
-    for parser in (prompt, change, controls, status, stop):
+    for parser in (prompt, change, controls, model, suggest, status, stop):
         parser.add_argument(
             "--link", default=DEFAULT_SESSION, metavar="ADDRESS",
             help=f"the server's link: shm:NAME or zmq:tcp://... (default: {DEFAULT_SESSION})",
@@ -117,6 +138,59 @@ def _as_typed(value: bool | float | str) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def run_model(arguments: argparse.Namespace) -> int:
+    """Asks for another model and waits until it is there, or is not to be had."""
+    parts = {"clip": arguments.clip, "prompter": arguments.prompter}
+    given = {name: value for name, value in parts.items() if value is not None}
+    ask(arguments.link, {"command": "model", "name": arguments.name, **given})
+    with Console(stderr=True).status(f"loading {arguments.name}") as shown:
+        while True:
+            status = ask(arguments.link, {"command": "status"})["status"]
+            loading = status["loading"]
+            if loading is None:
+                break
+            shown.update(f"{loading['stage']} {loading['share']:.0%}")
+            time.sleep(POLL_S)
+    if status["notice"]:
+        raise CommandError(status["notice"])
+    Console().print(f"{status['model']} on {status['device']}")
+    return 0
+
+
+def run_suggest(arguments: argparse.Namespace) -> int:
+    """Shows the surest words."""
+    words = _words_in(arguments.words) if arguments.words else []
+    ask(arguments.link, {"command": "suggest", "words": words})
+    deadline = time.monotonic() + SUGGEST_S
+    answer: dict[str, Any] = {"done": False}
+    while not answer["done"]:
+        if time.monotonic() > deadline:
+            raise CommandError(
+                "no answer: the server has no picture or no model yet; see `promptmatte status`"
+            )
+        time.sleep(POLL_S)
+        answer = ask(arguments.link, {"command": "suggestions", "limit": arguments.limit})
+    if answer["error"]:
+        raise CommandError(answer["error"])
+    console = Console()
+    if arguments.json:
+        console.print_json(json.dumps(answer["suggestions"]))
+        return 0
+    table = Table(show_header=False, box=None)
+    for entry in answer["suggestions"]:
+        table.add_row(entry["text"], f"{entry['confidence']:.2f}")
+    console.print(table)
+    return 0
+
+
+def _words_in(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"expected a text file of words, one a line; {path}: {error}") from error
+    return [line for line in map(str.strip, lines) if line and not line.startswith("#")]
 
 
 def run_status(arguments: argparse.Namespace) -> int:

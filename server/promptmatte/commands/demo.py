@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress, track
 
-from promptmatte.commands.options import Subparsers, add_model_options
+from promptmatte.commands.options import Subparsers, add_model_options, choice_from, model_options
 from promptmatte.errors import ConfigError, PromptMatteError
 from promptmatte.prompts import clean_text
 
@@ -142,11 +142,10 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _serve_arguments(arguments: argparse.Namespace, prompt: str) -> list[str]:
-    serve = [
-        f"--source={arguments.source}", f"--prompt={prompt}", f"--model={arguments.model}",
-        f"--device={arguments.device}", f"--seconds={arguments.seconds + SPARE_S}",
+    return [
+        f"--source={arguments.source}", f"--prompt={prompt}",
+        f"--seconds={arguments.seconds + SPARE_S}", *model_options(choice_from(arguments)),
     ]  # fmt: skip
-    return serve + ([f"--weights={arguments.weights}"] if arguments.weights else [])
 
 
 def _has_display(console: Console) -> bool:

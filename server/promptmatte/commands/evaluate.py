@@ -64,7 +64,7 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
         help="keyframes are the true masks; without --prompt all that is labelled is one thing",
     )  # fmt: skip
     live.add_argument(
-        "--clip", dest="clips", action="append", metavar="NAME",
+        "--only", dest="clips", action="append", metavar="NAME",
         help="only this clip; may be repeated",
     )  # fmt: skip
     live.add_argument(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from promptmatte.controls import CONTROLS, Control, Controls, Value, named_control
-from promptmatte.errors import ConfigError
+from promptmatte.errors import ConfigError, ModelError
+from promptmatte.models.choice import MODEL_NAMES, PRECISIONS, PROMPTERS, ModelChoice
 from promptmatte.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
@@ -22,19 +25,62 @@ DEFAULT_SESSION = "shm:promptmatte"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --weights, --device."""
-    parser.add_argument("--model", default="embedded", help="model name (default: embedded)")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights other than the shipped"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    """--model and how to run it."""
+    default = ModelChoice()
+    group = parser.add_argument_group("model", "`promptmatte models list` shows them all")
+    group.add_argument("--model", default=default.name, metavar="NAME",
+                       help=f"{', '.join(MODEL_NAMES)} (default: {default.name})")  # fmt: skip
+    group.add_argument("--weights", type=Path, metavar="FILE",
+                       help="weights other than the shipped or downloaded")  # fmt: skip
+    group.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 or mps")
+    group.add_argument("--clip", default=default.clip, metavar="NAME",
+                       help=f"for SAM: what knows words (default: {default.clip})")  # fmt: skip
+    group.add_argument("--prompter", default=default.prompter, metavar="NAME",
+                       help=f"for SAM: how words reach it, {' or '.join(PROMPTERS)} "
+                       f"(default: {default.prompter})")  # fmt: skip
+    group.add_argument("--projection", type=Path, metavar="FILE",
+                       help="weights of --prompter projection")  # fmt: skip
+    group.add_argument("--precision", default=default.precision, metavar="P",
+                       help=f"of image encoders: {', '.join(PRECISIONS)} "
+                       f"(default: {default.precision})")  # fmt: skip
+    group.add_argument("--compiled", action="store_true",
+                       help="compile the image encoder; the first encode takes longer")  # fmt: skip
+
+
+def choice_from(arguments: argparse.Namespace) -> ModelChoice:
+    """The choice that add_model_options' arguments make; ConfigError, ModelError."""
+    from promptmatte.models.device import choose_device
+
+    names = {field.name: field.name for field in fields(ModelChoice)} | {"name": "model"}
+    given = {name: getattr(arguments, option) for name, option in names.items()}
+    choice = ModelChoice(**{name: value for name, value in given.items() if value is not None})
+    choose_device(choice.device)
+    for path in (choice.weights, choice.projection):
+        if path is not None and not path.exists():
+            raise ModelError(f"expected weights in {path}; there is no such file")
+    return choice
+
+
+def model_options(choice: ModelChoice) -> list[str]:
+    """The options that make this choice, for another process."""
+    options = [
+        f"--model={choice.name}", f"--device={choice.device}", f"--clip={choice.clip}",
+        f"--prompter={choice.prompter}", f"--precision={choice.precision}",
+    ]  # fmt: skip
+    options += [f"--weights={choice.weights}"] if choice.weights else []
+    options += [f"--projection={choice.projection}"] if choice.projection else []
+    return options + (["--compiled"] if choice.compiled else [])
 
 
 def model_from(arguments: argparse.Namespace) -> Model:
-    """The model that add_model_options' arguments name; ConfigError, ModelError."""
+    """The model that add_model_options' arguments choose, loaded; ConfigError, ModelError."""
     from promptmatte.models import load_model
 
-    return load_model(arguments.model, device=arguments.device, weights=arguments.weights)
+    choice = choice_from(arguments)
+    with Console(stderr=True).status(f"loading {choice.name}") as status:
+        return load_model(
+            choice, progress=lambda stage, share: status.update(f"{stage} {share:.0%}")
+        )
 
 
 @dataclass

@@ -21,8 +21,8 @@ from promptmatte.commands.options import (
     add_model_options,
     add_prompt_options,
     checked_output,
+    choice_from,
     controls_from,
-    model_from,
     prompts_from,
 )
 from promptmatte.commands.show_file import SETTINGS, ShowFile
@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     prompts = prompts_from(arguments) or show.prompts
     controls = controls_from(arguments, show.shared if arguments.prompts else show.controls)
     config = PipelineConfig(encode_hz=arguments.encode_hz)
+    choice = choice_from(arguments)
     addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
         checked_output(arguments.report)
@@ -106,13 +107,12 @@ def run(arguments: argparse.Namespace) -> int:
         opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
         for first in opened:
             stack.callback(first.close)
-        model = model_from(arguments)
         _warn_of_idle_gpu(console)
         pipeline = Pipeline(
             open_source=lambda: (
                 opened.pop() if opened else open_source(source, clock=clock, links=links)
             ),
-            model=model,
+            model=choice,
             links=links,
             config=config,
             clock=clock,
@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         pipeline.start()
         console.print(
             f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "
-            f"({model.name} on {model.device}); stop with Ctrl-C or `promptmatte stop`"
+            f"({choice.name}); stop with Ctrl-C or `promptmatte stop`"
         )
         try:
             _wait(pipeline, stop, arguments.seconds)

@@ -18,6 +18,11 @@ SETTINGS = {
     "model": "text",
     "weights": "text",
     "device": "text",
+    "clip": "text",
+    "prompter": "text",
+    "projection": "text",
+    "precision": "text",
+    "compiled": "true or false",
     "encode_hz": "a number",
     "seconds": "a number",
     "report": "text",
@@ -99,11 +104,12 @@ def _setting(name: str, value: Any) -> Any:
     fits = {
         "text": isinstance(value, str),
         "a list of texts": _is_texts(value),
+        "true or false": isinstance(value, bool),
         "a number": isinstance(value, int | float) and not isinstance(value, bool),
     }[expected]
     if not fits:
         raise ConfigError(f"expected {name} as {expected}; got {shown(value)}")
-    return Path(value) if name in ("weights", "report") else value
+    return Path(value) if name in ("weights", "projection", "report") else value
 
 
 def _is_texts(value: Any) -> bool:

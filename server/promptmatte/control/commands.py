@@ -1,9 +1,10 @@
-"""Commands from outside, the same for every link: prompts, controls, status, stop."""
+"""Commands from outside, the same for every link: prompts, controls, model, status, stop."""
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from promptmatte.controls import Controls, control_table
@@ -11,16 +12,23 @@ from promptmatte.errors import CommandError, shown
 from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import CommandHandler
 from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.suggestions import MAX_WORDS
 
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prompt": (("prompts",), ()),
     "set": (("controls",), ("prompt",)),
     "controls": ((), ()),
+    "model": (("name",), ("clip", "prompter")),
+    "suggest": ((), ("words",)),
+    "suggestions": ((), ("limit",)),
     "status": ((), ()),
     "stop": ((), ()),
     "ping": ((), ()),
 }
 """Command -> the fields it has besides `command`: required, optional."""
+
+MODEL_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+DEFAULT_SUGGESTIONS = 10
 
 
 class Commanded(Protocol):
@@ -39,6 +47,18 @@ class Commanded(Protocol):
         """Replaces the controls."""
         ...
 
+    def choose_model(self, **changes: Any) -> object:
+        """Loads another model."""
+        ...
+
+    def suggest(self, words: Sequence[str]) -> None:
+        """Begins to look for what is in the picture."""
+        ...
+
+    def suggestions(self, limit: int) -> dict[str, Any]:
+        """What was found, as JSON values."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """The state as JSON values."""
         ...
@@ -50,7 +70,8 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
     stop: set by the command stop, for whoever runs the server to end it.
 
     It raises CommandError for a malformed command, PromptError for a prompt and
-    ControlError for a control that cannot be used; nothing is changed then.
+    ControlError or ConfigError for a control or model that cannot be used; nothing is changed
+    then.
     """
     setting = threading.Lock()  # links answer on threads of their own; no change may get lost
 
@@ -66,6 +87,12 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
             case "controls":
                 values = pipeline.controls.values()
                 return {"ok": True, "controls": control_table(), "values": values}
+            case "model":
+                pipeline.choose_model(**_model_from(command))
+            case "suggest":
+                pipeline.suggest(_texts_from(command, "words"))
+            case "suggestions":
+                return {"ok": True, **pipeline.suggestions(_limit_from(command))}
             case "status":
                 return {"ok": True, "status": pipeline.status()}
             case "stop":
@@ -126,6 +153,25 @@ def _controls_from(command: Mapping[str, Any]) -> tuple[Mapping[str, Any], int |
             f"expected prompt as a number of 1 to {MAX_CHANNELS}; got {shown(prompt)}"
         )
     return values, prompt - 1
+
+
+def _model_from(command: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a model and its parts; never a path, which a message has no business with."""
+    fields = {name: value for name, value in command.items() if name != "command"}
+    for name, value in fields.items():
+        if not isinstance(value, str) or not MODEL_PART.fullmatch(value):
+            raise CommandError(
+                f"expected {name} as one of the names of `promptmatte models list`; "
+                f"got {shown(value)}"
+            )
+    return fields
+
+
+def _limit_from(command: Mapping[str, Any]) -> int:
+    limit = command.get("limit", DEFAULT_SUGGESTIONS)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_WORDS:
+        raise CommandError(f"expected limit as a number of 1 to {MAX_WORDS}; got {shown(limit)}")
+    return limit
 
 
 def _check_fields(

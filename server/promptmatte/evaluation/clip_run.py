@@ -95,7 +95,7 @@ class ClipRun:
         if not any(frames.has_truth(seq) for seq in seqs[first:]):
             raise DataError(
                 f"expected masks of clip {frames.clip.name} from frame {first} on, where the "
-                f"first matte can be; it has {len(frames)} frames: choose others with --clip"
+                f"first matte can be; it has {len(frames)} frames: choose others with --only"
             )
         return first
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ class OracleModel:
 
     name = "oracle"
     device = "cpu"
+    words = ()
 
     def __init__(self, truth: Callable[[int], npt.NDArray[np.bool_]]) -> None:
         self._truth = truth
@@ -49,3 +50,7 @@ class OracleModel:
             logits=np.clip(logits, -SURE_LOGIT, SURE_LOGIT),
             confidence=tuple(float(plane.any()) for plane in shares),
         )
+
+    def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:  # noqa: ARG002
+        """Nothing of any text: it knows masks, no words."""
+        return (0.0,) * len(texts)

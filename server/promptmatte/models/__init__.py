@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from promptmatte.errors import ConfigError
-from promptmatte.models.device import choose_device
-from promptmatte.models.protocol import Model
-
-MODEL_NAMES = ("embedded",)
+from promptmatte.models.choice import ModelChoice
+from promptmatte.models.protocol import Model, Progress, no_progress
 
 
-def load_model(name: str, *, device: str = "auto", weights: Path | None = None) -> Model:
-    """The model of this name on a device; ConfigError for an unknown one, ModelError."""
-    if name not in MODEL_NAMES:
-        raise ConfigError(f"expected a model of {', '.join(MODEL_NAMES)}; got {name!r}")
-    from promptmatte.models.embedded import EmbeddedModel
+def load_model(choice: ModelChoice, *, progress: Progress = no_progress) -> Model:
+    """The model of a choice on its device, fetched first if need be; ModelError, DownloadError."""
+    # torch takes seconds to import; the commands that only name models do without.
+    from promptmatte.models.device import choose_device
 
-    return EmbeddedModel.load(device=choose_device(device), weights=weights)
+    device = choose_device(choice.device)
+    match choice.name:
+        case "embedded":
+            from promptmatte.models.embedded import EmbeddedModel
+
+            return EmbeddedModel.load(device=device, weights=choice.weights)
+        case "sam3":
+            from promptmatte.models.sam3 import Sam3
+
+            return Sam3.load(choice, device=device, progress=progress)
+        case _:
+            from promptmatte.models.sam_clip import SamClipModel
+
+            return SamClipModel.load(choice, device=device, progress=progress)

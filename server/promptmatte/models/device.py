@@ -45,3 +45,13 @@ def gpu_advice() -> str | None:
         "python -m uv pip install --reinstall torch torchvision --torch-backend=auto "
         "and start with: python -m uv run --no-sync promptmatte"
     )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what torch, numpy or a model raise when the memory is used up."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # MPS and the CPU allocator raise a plain RuntimeError.
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in str(error) or "DefaultCPUAllocator" in str(error)
+    )

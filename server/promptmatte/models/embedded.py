@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from promptmatte.models.embedded_network import (
     ImageFeatures,
 )
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
-from promptmatte.prompts import PromptSet
+from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.training.vocabulary import SYNONYMS
 
 CACHED_TEXTS = 512
 
@@ -108,6 +110,11 @@ class EmbeddedModel:
         """The torch device."""
         return str(self._device)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The things it was trained on."""
+        return tuple(SYNONYMS)
+
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame: ImageFeatures of the whole frame, shrunk to the network."""
@@ -155,3 +162,11 @@ class EmbeddedModel:
         logits = masks[torch.arange(len(tokens), device=self._device), best].float()
         confidence = quality.max(dim=1).values.float().clamp(0, 1)
         return combined(embedding.prompts, logits.cpu().numpy(), confidence.tolist())
+
+    def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
+        """The confidence of each text, decoded as a prompt of its own."""
+        found: list[float] = []
+        for start in range(0, len(texts), 4):
+            few = PromptSet(prompts=tuple(Prompt(text=t) for t in texts[start : start + 4]))
+            found += self.decode(scene, self.embed(few)).confidence
+        return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,13 @@ import numpy.typing as npt
 
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.prompts import PromptSet
+
+Progress = Callable[[str, float], None]
+"""Told what is being done ("reading sam-vit-b") and how far loading is, 0..1."""
+
+
+def no_progress(_stage: str, _share: float) -> None:
+    """A Progress that tells nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +59,11 @@ class Model(Protocol):
         """The torch device it runs on, e.g. cpu, cuda:0, mps."""
         ...
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it suggests prompts from when no words are given."""
+        ...
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame."""
         ...
@@ -61,4 +74,8 @@ class Model(Protocol):
 
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
         """Logits and confidence of each prompt on a Scene."""
+        ...
+
+    def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
+        """How sure it is, 0..1, that each text is in a Scene, where they vie with each other."""
         ...
