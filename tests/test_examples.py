@@ -1,6 +1,7 @@
 """The examples, run as somebody would run them, beside a real server."""
 
 import contextlib
+import json
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from links_testing import PATIENCE_S, free_address, make_matte
@@ -22,7 +24,7 @@ def run(example: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
         [sys.executable, EXAMPLES / f"{example}.py", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=4 * PATIENCE_S,
         check=False,
     )
 
@@ -120,3 +122,21 @@ def test_the_readme_shows_the_example_that_runs() -> None:
     example = (EXAMPLES / "read_mattes_shm.py").read_text(encoding="utf-8")
     readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     assert example[example.index("import sys") :] in readme
+
+
+def test_models_are_compared_on_a_folder_of_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / "images" / name), rng.integers(0, 256, (60, 80, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / "masks" / name), np.eye(60, 80, dtype=np.uint8))
+    table = tmp_path / "table.json"
+    done = run("compare_models", tmp_path, "--prompt", "person=1", "--json", table)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(table.read_text(encoding="utf-8"))["rows"]
+    assert row["model"] == "embedded"
+    assert 0.0 <= row["mean_iou"] <= 1.0
+    refused = run("compare_models", tmp_path / "absent")
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1

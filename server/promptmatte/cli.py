@@ -9,7 +9,7 @@ import sys
 from promptmatte_shm.errors import ShmError
 
 from promptmatte import __version__
-from promptmatte.commands import control, cut, demo, doctor, evaluate, serve, train
+from promptmatte.commands import control, cut, demo, doctor, evaluate, models, serve, train
 from promptmatte.errors import PromptMatteError
 
 
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"promptmatte {__version__}")
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, serve, control, cut, evaluate, train, doctor):
+    for command in (demo, serve, control, cut, models, evaluate, train, doctor):
         command.add_parser(commands)
     return parser
 
