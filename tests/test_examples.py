@@ -136,7 +136,7 @@ def test_models_are_compared_on_a_folder_of_pictures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [row] = json.loads(table.read_text(encoding="utf-8"))["rows"]
     assert row["model"] == "embedded"
-    assert 0.0 <= row["mean_iou"] <= 1.0
+    assert 0.0 <= row["mean IoU"] <= 1.0
     refused = run("compare_models", tmp_path / "absent")
     assert refused.returncode == 2
     assert len(refused.stderr.strip().splitlines()) == 1
