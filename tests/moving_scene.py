@@ -92,6 +92,7 @@ class ColourModel:
     name = "colour"
     device = "cpu"
     words = ("blue", "red", "zebra")
+    presence_batch = 2
 
     def __init__(self, *, encode_gate: Callable[[], None] | None = None) -> None:
         self.fail_with: Exception | None = None

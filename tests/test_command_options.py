@@ -162,6 +162,7 @@ def test_a_choice_of_model_survives_the_way_to_another_process(tmp_path: Path) -
     ("options", "message"),
     [
         (["--model", "sam-vit-z"], "expected a model of embedded, sam-vit-b"),
+        (["--model", "sam-vit-b", "--clip", "ViT-Z"], "expected a CLIP of ViT-B-16"),
         (["--prompter", "magic"], "expected a prompter of dense, projection; got 'magic'"),
         (["--precision", "fp8"], "expected a precision of auto"),
         (["--projection", "p"], "--projection together with --prompter projection"),

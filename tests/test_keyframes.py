@@ -219,7 +219,8 @@ def test_an_inquiry_needs_no_prompts_and_a_failing_one_ends() -> None:
     bench.show(5)
     inquiry = Inquiry()
     bench.worker.ask(inquiry)
-    for _ in range(3):
+    for _ in range(3):  # to embed three words, to look for two, for the third
+        assert not inquiry.done
         bench.worker.inquire(bench.scene.frame(5))
     assert [s["text"] for s in inquiry.answer(2)["suggestions"]] == ["blue", "red"]
     assert bench.model.encoded == [5]
@@ -241,7 +242,7 @@ def test_a_new_model_starts_an_inquiry_over() -> None:
     bench.worker.inquire(bench.scene.frame(1))
     bench.worker.set_model(other)
     bench.show(1)
-    for _ in range(2):
+    for _ in range(3):
         bench.worker.inquire(bench.scene.frame(1))
     assert inquiry.done
     assert other.encoded == [1]

@@ -170,6 +170,8 @@ def test_files_come_from_the_first_choice_only(stage: Callable[..., Stage]) -> N
         plain.host.choose(prompter="projection")
     with pytest.raises(ConfigError, match="expected a model of"):
         plain.host.choose(name="sam-vit-z")
+    with pytest.raises(ConfigError, match="expected a CLIP of"):
+        plain.host.choose(clip="ViT-Z")
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_in_place(

@@ -24,6 +24,7 @@ from promptmatte.matte.stream import MatteStream
 from promptmatte.matting import Delay, step_with_keyframes
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.host import ModelHost
+from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.slot import LatestSlot
@@ -198,21 +199,16 @@ class Pipeline:
 
     def _find_keyframes(self) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread's torch
-        self._keyframes.run()
+        with Lane(self._host.device):
+            self._keyframes.run()
 
     def _make_mattes(self) -> None:
         # Its network is small: 5 ms on one thread, 4 on two. But on a busy machine threads
         # that wait for each other took 140.
         torch.set_num_threads(1)
         try:
-            while True:
-                frame = self._frames.take(IDLE_S)
-                if frame is not None:
-                    self._pass_through(frame)
-                elif self._frames.closed:
-                    break
-            for waiting in self._delay.flush():
-                self._make_matte(waiting)
+            with Lane(self._host.device, urgent=True):
+                self._matte_frames()
         except Exception as error:
             logger.exception("matte loop failed")
             self._fail(str(error))
@@ -224,6 +220,16 @@ class Pipeline:
                 self._counters.drop("stopped")
             self._keyframes.frames.close()
             self._finished.set()
+
+    def _matte_frames(self) -> None:
+        while True:
+            frame = self._frames.take(IDLE_S)
+            if frame is not None:
+                self._pass_through(frame)
+            elif self._frames.closed:
+                break
+        for waiting in self._delay.flush():
+            self._make_matte(waiting)
 
     def _pass_through(self, frame: Frame) -> None:
         controls = self._controls

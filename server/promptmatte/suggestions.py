@@ -28,6 +28,7 @@ class Inquiry:
         self._words: tuple[str, ...] = ()
         self._learned = 0
         self._scene: Scene | None = None
+        self._confidence: list[float] = []
         self._found: tuple[tuple[str, float], ...] | None = None
         self._error: str | None = None
 
@@ -42,7 +43,7 @@ class Inquiry:
         return self._scene
 
     def step(self, model: Model, scene: Scene) -> None:
-        """One short step on: a few texts embedded, or the answer."""
+        """One short step on: a few texts embedded, or looked for."""
         if self._scene is None:
             self._scene, self._words = scene, self._asked or model.words
         few = self._words[self._learned : self._learned + LEARNED_AT_ONCE]
@@ -50,13 +51,17 @@ class Inquiry:
             model.embed(PromptSet(prompts=tuple(Prompt(text=word) for word in few)))
             self._learned += len(few)
             return
-        confidence = model.presence(self._scene, self._words)
-        pairs = zip(self._words, confidence, strict=True)
-        self._found = tuple(sorted(pairs, key=lambda pair: -pair[1]))
+        done = len(self._confidence)
+        self._confidence += model.presence(
+            self._scene, self._words[done : done + model.presence_batch]
+        )
+        if len(self._confidence) == len(self._words):
+            pairs = zip(self._words, self._confidence, strict=True)
+            self._found = tuple(sorted(pairs, key=lambda pair: -pair[1]))
 
     def restart(self) -> None:
         """Forgets what another model found out."""
-        self._learned, self._scene = 0, None
+        self._learned, self._scene, self._confidence = 0, None, []
 
     def fail(self, error: str) -> None:
         """Ends it without an answer."""

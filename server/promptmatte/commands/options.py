@@ -49,11 +49,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def choice_from(arguments: argparse.Namespace) -> ModelChoice:
     """The choice that add_model_options' arguments make; ConfigError, ModelError."""
+    from promptmatte.models.catalogue import needed
     from promptmatte.models.device import choose_device
 
     names = {field.name: field.name for field in fields(ModelChoice)} | {"name": "model"}
     given = {name: getattr(arguments, option) for name, option in names.items()}
     choice = ModelChoice(**{name: value for name, value in given.items() if value is not None})
+    needed(choice)
     choose_device(choice.device)
     for path in (choice.weights, choice.projection):
         if path is not None and not path.exists():

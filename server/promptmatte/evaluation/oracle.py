@@ -24,6 +24,7 @@ class OracleModel:
     name = "oracle"
     device = "cpu"
     words = ()
+    presence_batch = 1
 
     def __init__(self, truth: Callable[[int], npt.NDArray[np.bool_]]) -> None:
         self._truth = truth

@@ -18,11 +18,12 @@ DEFAULT_CLIP = "ViT-B-16"
 class ModelChoice:
     """One model by name; ConfigError for what does not exist.
 
-    device: auto, cpu, cuda, cuda:1, mps. weights: a local file in place of the shipped or
-    downloaded one. For SAM with CLIP: clip, an open_clip model by its name in the catalogue
-    or as local-dir:/path; prompter, how text reaches SAM; projection, the weights of that
-    prompter. precision: of the image encoders (auto: bf16 on a card that has it, else fp16
-    on a card, fp32 on a CPU). compiled: torch.compile and CUDA graphs where they work.
+    device: auto, cpu, cuda, cuda:1, mps. weights: a local file (for sam3 a folder) in place
+    of the shipped or downloaded one. For SAM with CLIP: clip, an open_clip model by its name
+    in the catalogue or as local-dir:/path; prompter, how text reaches SAM; projection, the
+    weights of that prompter. precision: of the image encoders (auto: bf16 on a card that has
+    it, else fp16 on a card, fp32 on a CPU). compiled: torch.compile and CUDA graphs where
+    they work.
     """
 
     name: str = "embedded"

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from promptmatte.errors import ModelError
-from promptmatte.frame import Frame, PixelFormat
+from promptmatte.frame import MAX_CHANNELS, Frame, PixelFormat
 from promptmatte.models.combine import combined
 from promptmatte.models.embedded_network import (
     EmbeddedArchitecture,
@@ -111,6 +111,11 @@ class EmbeddedModel:
         return str(self._device)
 
     @property
+    def presence_batch(self) -> int:
+        """A set of prompts: each text is decoded by itself."""
+        return MAX_CHANNELS
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The things it was trained on."""
         return tuple(SYNONYMS)
@@ -165,8 +170,5 @@ class EmbeddedModel:
 
     def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
         """The confidence of each text, decoded as a prompt of its own."""
-        found: list[float] = []
-        for start in range(0, len(texts), 4):
-            few = PromptSet(prompts=tuple(Prompt(text=t) for t in texts[start : start + 4]))
-            found += self.decode(scene, self.embed(few)).confidence
-        return tuple(found)
+        prompts = PromptSet(prompts=tuple(Prompt(text=text) for text in texts))
+        return self.decode(scene, self.embed(prompts)).confidence

@@ -13,9 +13,11 @@ import torch
 
 from promptmatte.errors import ConfigError, DownloadError, ModelError, PromptMatteError
 from promptmatte.models import load_model
+from promptmatte.models.catalogue import needed
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.device import choose_device, is_out_of_memory
 from promptmatte.models.protocol import Model, Progress
+from promptmatte.models.store import located
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +62,6 @@ def smaller_choices(choice: ModelChoice) -> Iterator[ModelChoice]:
 
 def load_at_hand(choice: ModelChoice, progress: Progress) -> Model:
     """The model of a choice if no file has to be fetched for it; ModelError."""
-    from promptmatte.models.catalogue import needed
-    from promptmatte.models.store import located
-
     for entry in needed(choice):
         located(entry)
     return load_model(choice, progress=progress)
@@ -143,6 +142,7 @@ class ModelHost:
                 "expected a server started with --projection FILE to change to that prompter; "
                 "its weights are named on the command line only"
             )
+        needed(choice)  # refuses a CLIP that does not exist
         if choice != base or self._loaded is None:
             self._want(choice, make_room=False)
         return choice
@@ -260,6 +260,8 @@ class ModelHost:
         return tell
 
     def _settle(self, choice: ModelChoice, model: Model) -> None:
+        if model.device.startswith("cuda"):
+            torch.cuda.synchronize()  # the keyframe thread has a stream of its own
         self._model, self._loaded, self._loading = model, choice, None
         logger.info("model %s on %s", model.name, model.device)
         self._use(model)

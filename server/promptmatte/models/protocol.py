@@ -64,6 +64,11 @@ class Model(Protocol):
         """What it suggests prompts from when no words are given."""
         ...
 
+    @property
+    def presence_batch(self) -> int:
+        """Texts that `presence` takes at a time, so that keyframes can come in between."""
+        ...
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame."""
         ...
@@ -77,5 +82,5 @@ class Model(Protocol):
         ...
 
     def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
-        """How sure it is, 0..1, that each text is in a Scene, where they vie with each other."""
+        """How sure it is, 0..1, that each text is in a Scene; those of one call may vie."""
         ...
