@@ -239,7 +239,7 @@ def test_a_missing_file_is_waited_for_and_found(
         (["serve", "--source", "test:", "--out", "zmq:tcp://8.8.8.8:5571"], "loopback"),
         (["serve", "--source", "test:", "--encode-hz", "0"], "expected encode_hz"),
         (["serve", "--source", "test:", "--device", "abacus"], "expected a device"),
-        (["serve", "--source", "test:", "--weights", "absent.safetensors"], "there is no such file"),
+        (["serve", "--source", "test:", "--weights", "absent.pt"], "there is no such file"),
         (["prompt", "person", "--link", "shm:nobody-here"], "nobody-here"),
         (["status", "--link", "zmq:tcp://127.0.0.1:1"], "matte port"),
         (["set", "threshold=2"], "expected threshold as a number"),

@@ -210,21 +210,6 @@ def test_no_prompts_is_nothing(model: Sam3) -> None:
     assert decoded.confidence == ()
 
 
-def test_the_oldest_texts_leave_the_cache(folders: dict[str, Path]) -> None:
-    model = load(folders["sam3"])
-    model.embed(prompts("cat"))
-    texts = [f"thing {number}" for number in range(512)]
-    for start in range(0, 512, 4):
-        if start == 256:
-            model.embed(prompts("cat"))
-        model.embed(prompts(*texts[start : start + 4]))
-    with counted(detector_of(model).text_encoder) as reads:
-        model.embed(prompts("cat", *texts[-3:]))
-        assert len(reads) == 0
-        model.embed(prompts(texts[0]))
-        assert len(reads) == 1
-
-
 def test_presence_is_the_confidence_of_each(model: Sam3) -> None:
     scene = model.encode(frame())
     texts = ["cat", "dog", "red jacket", "lamp", "cat", "chair"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,9 @@ from promptmatte.models.embedded_network import (
     ImageFeatures,
 )
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
+from promptmatte.models.text_cache import TextCache
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.training.vocabulary import SYNONYMS
-
-CACHED_TEXTS = 512
 
 
 def weights_path() -> Path:
@@ -93,7 +91,7 @@ class EmbeddedModel:
     def __init__(self, network: EmbeddedNetwork, *, device: str = "cpu") -> None:
         self._network = network.eval().to(memory_format=torch.channels_last).to(device)
         self._device = torch.device(device)
-        self._texts: OrderedDict[str, Tensor] = OrderedDict()
+        self._texts = TextCache(self._tokens)
 
     @classmethod
     def load(cls, *, device: str, weights: Path | None = None) -> EmbeddedModel:
@@ -141,18 +139,13 @@ class EmbeddedModel:
     @torch.inference_mode()
     def embed(self, prompts: PromptSet) -> PromptEmbedding:
         """Virtual-point tokens [T, 2, dim] of every term of the set."""
-        texts = prompts.terms
-        fresh = [t for t in texts if t not in self._texts]
-        if fresh:
-            tower = self._network.text_tower
-            tokens = self._network.encode_text(tower.tokenize(fresh).to(self._device))
-            self._texts.update(zip(fresh, tokens, strict=True))
-        for text in texts:
-            self._texts.move_to_end(text)
-        vectors = torch.stack([self._texts[t] for t in texts]) if texts else None
-        while len(self._texts) > CACHED_TEXTS:
-            self._texts.popitem(last=False)
+        tokens = self._texts.of(prompts.terms)
+        vectors = torch.stack(tokens) if tokens else None
         return PromptEmbedding(prompts=prompts, vectors=vectors)
+
+    def _tokens(self, texts: list[str]) -> Tensor:
+        ids = self._network.text_tower.tokenize(texts)
+        return self._network.encode_text(ids.to(self._device))
 
     @torch.inference_mode()
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:

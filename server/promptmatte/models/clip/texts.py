@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch.nn.functional as F
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
-CACHED_TEXTS = 512
+from promptmatte.models.text_cache import TextCache
+
 SENTENCES_AT_ONCE = 256
 """Sentences in one pass of the text tower; bounds the memory of a first fill of the cache."""
 
@@ -49,25 +49,17 @@ def sentences(phrase: str) -> list[str]:
 
 
 class PhraseVectors:
-    """Text vectors by phrase from one CLIP, the last 512 kept; called from one thread at a time."""
+    """Text vectors by phrase from one CLIP, the last ones kept; used from one thread at a time."""
 
     def __init__(self, clip: nn.Module, tokenizer: Tokenizer, device: torch.device) -> None:
         self._clip = clip
         self._tokenizer = tokenizer
         self._device = device
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._cache = TextCache(self._encoded)
 
     def of(self, phrases: Sequence[str]) -> Tensor:
         """Unit vectors [N, dim] float32 of the phrases."""
-        fresh = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._kept]
-        if fresh:
-            self._kept.update(zip(fresh, self._encoded(fresh), strict=True))
-        for phrase in phrases:
-            self._kept.move_to_end(phrase)
-        vectors = torch.stack([self._kept[phrase] for phrase in phrases])
-        while len(self._kept) > CACHED_TEXTS:
-            self._kept.popitem(last=False)
-        return vectors
+        return torch.stack(self._cache.of(phrases))
 
     def _encoded(self, phrases: list[str]) -> list[Tensor]:
         groups = [sentences(phrase) for phrase in phrases]

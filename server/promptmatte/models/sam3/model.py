@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,10 +14,9 @@ from promptmatte.models.combine import combined
 from promptmatte.models.protocol import Decoded, Progress, PromptEmbedding, Scene, no_progress
 from promptmatte.models.sam3.loading import load_network
 from promptmatte.models.sam3.network import Sam3Network, Sam3Words
+from promptmatte.models.text_cache import TextCache
 from promptmatte.models.vocabulary import vocabulary
 from promptmatte.prompts import PromptSet
-
-CACHED_TEXTS = 512
 
 PRESENCE_BATCH = 4
 """Texts looked for at once: the detector needs about 150 MB for each in float32 (peak of the
@@ -30,7 +28,7 @@ class Sam3:
 
     def __init__(self, network: Sam3Network) -> None:
         self._network = network
-        self._texts: OrderedDict[str, Sam3Words] = OrderedDict()
+        self._texts = TextCache(self._read)
 
     @classmethod
     def load(cls, choice: ModelChoice, *, device: str, progress: Progress = no_progress) -> Sam3:
@@ -95,17 +93,15 @@ class Sam3:
 
     def _words(self, texts: Sequence[str]) -> Sam3Words:
         """The words of one or more texts, one row each, from the cache where they are in it."""
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        if fresh:
-            words = self._network.texts(fresh)
-            for text, vectors, mask in zip(fresh, words.vectors, words.mask, strict=True):
-                self._texts[text] = Sam3Words(vectors=vectors, mask=mask)
-        for text in texts:
-            self._texts.move_to_end(text)
-        found = [self._texts[text] for text in texts]
-        while len(self._texts) > CACHED_TEXTS:
-            self._texts.popitem(last=False)
+        found = self._texts.of(texts)
         return Sam3Words(
             vectors=torch.stack([words.vectors for words in found]),
             mask=torch.stack([words.mask for words in found]),
         )
+
+    def _read(self, texts: list[str]) -> list[Sam3Words]:
+        words = self._network.texts(texts)
+        return [
+            Sam3Words(vectors=vectors, mask=mask)
+            for vectors, mask in zip(words.vectors, words.mask, strict=True)
+        ]
