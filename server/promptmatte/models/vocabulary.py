@@ -10,4 +10,4 @@ from importlib import resources
 def vocabulary() -> tuple[str, ...]:
     """The shipped words: everyday things of stages, homes and streets, about 260."""
     text = resources.files("promptmatte.models").joinpath("vocabulary.txt")
-    return tuple(text.read_text(encoding="utf-8").split("\n"))[:-1]
+    return tuple(text.read_text(encoding="utf-8").splitlines())

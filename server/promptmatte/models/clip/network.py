@@ -28,7 +28,7 @@ from promptmatte.models.clip.tower import (
     tokens_before_last,
 )
 from promptmatte.models.lane import Lane
-from promptmatte.models.sam.precision import DTYPES, resolved
+from promptmatte.models.precision import DTYPES, resolved
 
 
 class ClipNetwork:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from promptmatte.models.combine import ABSENT_LOGITS
-from promptmatte.models.sam.precision import DTYPES, resolved
+from promptmatte.models.precision import DTYPES, resolved
 
 TEXT_TOKENS = 32
 """Tokens a phrase is filled up or cut to, start and end included, as SAM 3's processor does."""
