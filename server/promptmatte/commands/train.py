@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from promptmatte.commands.options import Subparsers
+from promptmatte.models.choice import DEFAULT_CLIP, SAM_NAMES, ModelChoice
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -54,6 +55,84 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     correction.add_argument("--seed", type=int, default=0)
     correction.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     correction.set_defaults(run=run_correction)
+    _add_projection(kinds)
+
+
+def _add_projection(kinds: Subparsers[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "projection", help="the part that turns CLIP's texts into prompts of a SAM"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR",
+        help="data set folders, each with images/, masks/ and, for names, classes.json",
+    )  # fmt: skip
+    parser.add_argument("--sam", default="sam-vit-b", choices=SAM_NAMES)
+    parser.add_argument("--sam-weights", type=Path, metavar="FILE",
+                        help="a local file in place of the downloaded one")  # fmt: skip
+    parser.add_argument("--clip", default=DEFAULT_CLIP, metavar="NAME",
+                        help="CLIP model, or local-dir:FOLDER (%(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/projection"), metavar="DIR",
+        help="for features, checkpoints, weights and card; a stopped run goes on there "
+        "(%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--steps", type=int, default=2000, help="without names (%(default)s)")
+    parser.add_argument("--text-steps", type=int, default=2000, help="with names (%(default)s)")
+    parser.add_argument("--batch", type=int, default=8, help="pictures a step (%(default)s)")
+    parser.add_argument("--variants", type=int, default=2,
+                        help="encoded of each picture, the plain one among them; 5 MB each with "
+                        "SAM ViT-B and CLIP ViT-B-16 (%(default)s)")  # fmt: skip
+    parser.add_argument("--text-only", action="store_true",
+                        help="text alone makes the prompt: to compare (lower ceiling)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.set_defaults(run=run_projection)
+
+
+def run_projection(arguments: argparse.Namespace) -> int:
+    """Encodes, trains (or goes on training), then writes projection.safetensors and card."""
+    from promptmatte.models.device import choose_device
+    from promptmatte.models.sam_clip import load_networks
+    from promptmatte.training.datasets import load_datasets
+    from promptmatte.training.projection import ProjectionConfig, ProjectionTrainer
+    from promptmatte.training.projection_results import write_results
+
+    config = ProjectionConfig(
+        steps=arguments.steps,
+        text_steps=arguments.text_steps,
+        batch=arguments.batch,
+        variants=arguments.variants,
+        image_conditioned=not arguments.text_only,
+        seed=arguments.seed,
+    )
+    choice = ModelChoice(name=arguments.sam, weights=arguments.sam_weights, clip=arguments.clip)
+    datasets = load_datasets(arguments.data)
+    device = choose_device(arguments.device)
+    console = Console()
+    with Progress(*_columns(), console=console) as bars:
+        task = bars.add_task("models", total=1.0, note="")
+        sam, clip = load_networks(
+            choice, device=device,
+            progress=lambda stage, share: bars.update(task, completed=share, note=stage),
+        )  # fmt: skip
+        trainer = ProjectionTrainer(
+            sam=sam, clip=clip, datasets=datasets, folder=arguments.out, config=config,
+            device=device,
+        )  # fmt: skip
+        pictures = bars.add_task("pictures", total=None, note="")
+        trainer.encode(progress=lambda done, n: bars.update(pictures, completed=done, total=n))
+        steps = bars.add_task("steps", total=config.all_steps, completed=trainer.step, note="")
+        trainer.run(
+            progress=lambda step, loss: bars.update(steps, completed=step, note=f"loss {loss:.3f}")
+        )
+        count = sum(len(dataset.split()[1]) for dataset in datasets)
+        held_out = bars.add_task("held-out pictures", total=count, note="")
+        path = write_results(
+            trainer, sam=sam, clip=clip, datasets=datasets, folder=arguments.out,
+            progress=lambda: bars.advance(held_out),
+        )  # fmt: skip
+    console.print(f"wrote {path} and its card")
+    return 0
 
 
 def run_correction(arguments: argparse.Namespace) -> int:

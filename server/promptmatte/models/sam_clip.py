@@ -37,23 +37,7 @@ class SamClipModel:
         cls, choice: ModelChoice, *, device: str, progress: Progress = no_progress
     ) -> SamClipModel:
         """The model of a choice, its files fetched first if need be; ModelError, DownloadError."""
-        sam_file = choice.weights or fetched(choice.name, _part(progress, 0.0, 0.3))
-        clip_path = _clip_path(choice.clip, _part(progress, 0.3, 0.5))
-        sam = load_sam(
-            sam_file,
-            kind=choice.name,
-            device=device,
-            precision=choice.precision,
-            compiled=choice.compiled,
-            progress=_part(progress, 0.5, 0.8),
-        )
-        clip = load_clip(
-            clip_path,
-            name=choice.clip,
-            device=device,
-            precision=choice.precision,
-            progress=_part(progress, 0.8, 0.9),
-        )
+        sam, clip = load_networks(choice, device=device, progress=_part(progress, 0.0, 0.9))
         progress(f"preparing the {choice.prompter} prompter", 0.9)
         model = cls(sam=sam, clip=clip, prompter=_prompter(choice, sam, clip))
         if device != "cpu" or choice.compiled:
@@ -124,6 +108,31 @@ class SamClipModel:
             background=self._clip.texts(tuple(background())),
         )
         return tuple(found)
+
+
+def load_networks(
+    choice: ModelChoice, *, device: str, progress: Progress = no_progress
+) -> tuple[SamNetwork, ClipNetwork]:
+    """The SAM and the CLIP of a choice, their files fetched first if need be; ModelError,
+    DownloadError, and ConfigError for a CLIP that does not exist."""
+    sam_file = choice.weights or fetched(choice.name, _part(progress, 0.0, 0.3))
+    clip_path = _clip_path(choice.clip, _part(progress, 0.3, 0.5))
+    sam = load_sam(
+        sam_file,
+        kind=choice.name,
+        device=device,
+        precision=choice.precision,
+        compiled=choice.compiled,
+        progress=_part(progress, 0.5, 0.8),
+    )
+    clip = load_clip(
+        clip_path,
+        name=choice.clip,
+        device=device,
+        precision=sam.precision,
+        progress=_part(progress, 0.8, 1.0),
+    )
+    return sam, clip
 
 
 def _clip_path(name: str, progress: Progress) -> Path:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from promptmatte.errors import ConfigError
@@ -18,7 +17,7 @@ from promptmatte.matte.correction import save_correction_network
 from promptmatte.matte.correction_network import CorrectionNetwork
 from promptmatte.training.clip_store import StoredClip
 from promptmatte.training.correction_samples import CorrectionBatch, draw_batch
-from promptmatte.training.prefetch import prefetched
+from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 
 WARM_UP_STEPS = 200
 QUALITY_WEIGHT = 0.1
@@ -44,31 +43,29 @@ class CorrectionConfig:
                 raise ConfigError(f"expected {name} of at least 1; got {getattr(self, name)}")
 
 
-class CorrectionTrainer:
+class CorrectionTrainer(TrainingRun[CorrectionBatch]):
     """One training run in a folder; a second run in the same folder goes on where it stopped."""
 
     def __init__(self, *, folder: Path, config: CorrectionConfig, device: str) -> None:
+        super().__init__(folder=folder, steps=config.steps, save_every=config.save_every)
         self.config = config
         self.device = torch.device(device)
-        self._folder = folder
         torch.manual_seed(config.seed)
         self.network = CorrectionNetwork().to(memory_format=torch.channels_last).to(self.device)
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.step = 0
-        self.losses: list[float] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.is_file():
-            self._resume()
+        self._clips: list[StoredClip] = []
+        self.resume()
 
-    @property
-    def checkpoint(self) -> Path:
-        """The file a stopped run resumes from."""
-        return self._folder / "checkpoint.pt"
+    def _state(self) -> dict[str, Any]:
+        return {
+            "config": asdict(self.config),
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
 
-    def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+    def _restore(self, state: dict[str, Any]) -> None:
         try:
             self.network.load_state_dict(state["network"])
         except RuntimeError as error:
@@ -77,22 +74,6 @@ class CorrectionTrainer:
                 "choose another --out folder"
             ) from error
         self._optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], state["losses"]
-
-    def save(self) -> None:
-        """Writes the checkpoint; a crash meanwhile leaves the one before."""
-        partial = self.checkpoint.with_suffix(".partial")
-        state = {
-            "config": asdict(self.config),
-            "network": self.network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "step": self.step,
-            "losses": self.losses,
-        }
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-        losses = json.dumps([round(loss, 5) for loss in self.losses])
-        (self._folder / "losses.json").write_text(losses, encoding="utf-8")
 
     def write_weights(self) -> Path:
         """Writes correction.safetensors (fp16) and returns its path."""
@@ -102,36 +83,26 @@ class CorrectionTrainer:
 
     def run(self, clips: list[StoredClip], *, progress: Callable[[int, float], None]) -> None:
         """Trains up to config.steps; progress is told the step and the recent mean loss."""
+        self._clips = clips
         self.network.train()
-        with prefetched(self._batches(clips)) as batches:
-            while self.step < self.config.steps:
-                self.losses.append(self._train(next(batches)))
-                self.step += 1
-                if self.step % self.config.save_every == 0:
-                    self.save()
-                progress(self.step, float(np.mean(self.losses[-50:])))
-        self.save()
+        self._go(progress)
 
-    def _batches(self, clips: list[StoredClip]) -> Iterator[CorrectionBatch]:
+    def _batches(self) -> Iterator[CorrectionBatch]:
         rng = np.random.default_rng([self.config.seed, self.step])
         while True:
-            yield draw_batch(rng, clips, size=self.config.batch)
+            yield draw_batch(rng, self._clips, size=self.config.batch)
 
     def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        done = min(1.0, self.step / self.config.steps)
-        return self.config.learning_rate * warm * 0.5 * (1.001 + math.cos(math.pi * done))
+        warm = warm_up(self.step, WARM_UP_STEPS)
+        falling = 0.5 * (1.001 + cosine(self.step, self.config.steps))
+        return self.config.learning_rate * warm * falling
 
     def _train(self, batch: CorrectionBatch) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
             loss = self._loss(batch)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimizer.step()
-        return float(loss.detach())
+        return descend(loss, [self.network.parameters()], self._optimizer)
 
     def _loss(self, batch: CorrectionBatch) -> Tensor:
         anchor, mask = batch.anchor.to(self.device), batch.anchor_mask.to(self.device)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,11 +17,9 @@ from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNe
 from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import prompt_loss
-from promptmatte.training.prefetch import prefetched
+from promptmatte.training.run import TrainingRun, cosine, descend, follow, warm_up
 from promptmatte.training.samples import Sample, Sampler, read_labelled
 from promptmatte.training.text_stage import all_concepts, train_text_tower
-
-log = logging.getLogger(__name__)
 
 WARM_UP_STEPS = 60
 EMA_DECAY = 0.997
@@ -76,7 +71,7 @@ class Batch:
         )
 
 
-class EmbeddedTrainer:
+class EmbeddedTrainer(TrainingRun[Batch]):
     """One training run in a folder; a second run in the same folder goes on where it stopped."""
 
     def __init__(
@@ -88,10 +83,10 @@ class EmbeddedTrainer:
         architecture: EmbeddedArchitecture,
         device: str,
     ) -> None:
+        super().__init__(folder=folder, steps=config.steps, save_every=config.save_every)
         self.config = config
         self.architecture = architecture
         self.device = torch.device(device)
-        self._folder = folder
         self._datasets = datasets
         torch.manual_seed(config.seed)
         self.network = EmbeddedNetwork(architecture)
@@ -106,10 +101,7 @@ class EmbeddedTrainer:
             weight_decay=config.weight_decay,
             fused=device != "mps",
         )
-        self.step = 0
-        self.losses: list[float] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        self.resume()
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         backbone = list(self.network.backbone.parameters())
@@ -120,15 +112,16 @@ class EmbeddedTrainer:
             {"params": rest, "scale": 1.0},
         ]
 
-    @property
-    def checkpoint(self) -> Path:
-        """The file a stopped run resumes from."""
-        return self._folder / "checkpoint.pt"
+    def _state(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.as_dict(),
+            "config": asdict(self.config),
+            "network": self.network.state_dict(),
+            "average": self._average,
+            "optimizer": self._optimizer.state_dict(),
+        }
 
-    def _resume(self) -> None:
-        if not self.checkpoint.is_file():
-            return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+    def _restore(self, state: dict[str, Any]) -> None:
         if state["architecture"] != self.architecture.as_dict():
             raise ConfigError(
                 f"expected {self.checkpoint} to be of this architecture; got "
@@ -137,27 +130,6 @@ class EmbeddedTrainer:
         self.network.load_state_dict(state["network"])
         self._average = {k: v.to(self.device) for k, v in state["average"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], state["losses"]
-        log.info("resumed %s at step %d", self.checkpoint, self.step)
-
-    def save(self) -> None:
-        """Writes the checkpoint; a crash meanwhile leaves the one before."""
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(
-            {
-                "architecture": self.architecture.as_dict(),
-                "config": asdict(self.config),
-                "network": self.network.state_dict(),
-                "average": self._average,
-                "optimizer": self._optimizer.state_dict(),
-                "step": self.step,
-                "losses": self.losses,
-            },
-            partial,
-        )
-        partial.replace(self.checkpoint)
-        log_path = self._folder / "losses.json"
-        log_path.write_text(json.dumps([round(x, 5) for x in self.losses]), encoding="utf-8")
 
     def averaged(self) -> EmbeddedNetwork:
         """A network with the running average of the weights, for use and evaluation."""
@@ -184,30 +156,17 @@ class EmbeddedTrainer:
 
     def run(self, *, progress: Callable[[int, float], None]) -> None:
         """Trains up to config.steps; progress is told the step and the recent mean loss."""
-        if self.step >= self.config.steps:
-            return
         self.network.train()
         for module in self.network.backbone.modules():
             # Batches are too small and too mixed for statistics: ImageNet's are kept.
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        with prefetched(self._batches()) as batches:
-            for batch in batches:
-                self.losses.append(self._train(batch))
-                self.step += 1
-                if self.step % self.config.save_every == 0:
-                    self.save()
-                progress(self.step, float(np.mean(self.losses[-50:])))
-                if self.step >= self.config.steps:
-                    break
-        self.save()
+        self._go(progress)
 
     def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        done = min(1.0, self.step / self.config.steps)
-        return (
-            self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        )
+        warm = warm_up(self.step, WARM_UP_STEPS)
+        falling = 0.02 + 0.98 * 0.5 * (1 + cosine(self.step, self.config.steps))
+        return self.config.learning_rate * warm * falling
 
     def _train(self, batch: Batch) -> float:
         for group in self._optimizer.param_groups:
@@ -227,25 +186,14 @@ class EmbeddedTrainer:
             batch.valid.to(self.device),
             batch.present.to(self.device),
         )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimizer.step()
-        self._update_average()
-        return float(loss.detach())
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.named_parameters():
-            if value.requires_grad:
-                self._average[name].lerp_(value, 1 - decay)
+        value = descend(loss, [self.network.parameters()], self._optimizer)
+        follow(self._average, self.network, step=self.step, most_decay=EMA_DECAY)
+        return value
 
     def _sizes(self) -> tuple[tuple[int, int], ...]:
         return tuple(self.architecture.input_hw(*shape) for shape in ((9, 16), (1, 1), (4, 3)))
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches without end."""
         pictures = [
             read_labelled(dataset, picture, long_side=self.architecture.input_side * 5 // 4)
             for dataset in self._datasets

@@ -1,0 +1,81 @@
+"""What a finished training of the projection leaves behind: weights, card, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from promptmatte.controls import MatteControls
+from promptmatte.models.clip import ClipNetwork
+from promptmatte.models.prompters.projection import ProjectionPrompter
+from promptmatte.models.sam import SamNetwork
+from promptmatte.models.sam_clip import SamClipModel
+from promptmatte.training.card import floor_table, summaries
+from promptmatte.training.datasets import Dataset
+from promptmatte.training.metrics import Scores, held_out_scores
+from promptmatte.training.projection import ProjectionTrainer
+
+
+def write_results(
+    trainer: ProjectionTrainer,
+    *,
+    sam: SamNetwork,
+    clip: ClipNetwork,
+    datasets: list[Dataset],
+    folder: Path,
+    progress: Callable[[], None],
+) -> Path:
+    """Writes projection.safetensors, MODEL_CARD.md and metrics.json into a folder; the weights'
+    path. The metrics are those of the written file, read back. progress is called once a
+    held-out picture.
+    """
+    path = trainer.write_weights()
+    prompter = ProjectionPrompter.load(path, sam=sam, clip=clip)
+    model = SamClipModel(sam=sam, clip=clip, prompter=prompter)
+    scores = held_out_scores(model, datasets, progress=progress)
+    floor = MatteControls().confidence_floor
+    card = projection_card(trainer, datasets=datasets, scores=scores, floor=floor)
+    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    metrics = {
+        "floor": floor,
+        "concepts": summaries(scores, floor),
+        "floors": [
+            {"floor": f, "present_kept": kept, "absent_silenced": silenced}
+            for f, kept, silenced in floor_table(scores)
+        ],
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    return path
+
+
+def projection_card(
+    trainer: ProjectionTrainer, *, datasets: list[Dataset], scores: Scores, floor: float
+) -> str:
+    """The card as Markdown: what it fits, how it was made, held-out metrics."""
+    config, architecture = trainer.config, trainer.architecture
+    kind = "picture and text" if architecture.image_conditioned else "text alone"
+    names = ", ".join(f"{d.name} ({d.policy.terms})" for d in datasets)
+    lines = [
+        "# Projection",
+        "",
+        f"For {trainer.fit} and no other models. Prompts come from {kind}. Made by `promptmatte "
+        f"train projection`: {config.steps} steps without names and {config.text_steps} with, of "
+        f"{config.batch} pictures, {config.variants} variants each, seed {config.seed}, on "
+        f"{trainer.device.type}.",
+        "",
+        f"Data and terms: {names}.",
+        "",
+        f"Held-out pictures (15 % of each set, in blocks); mattes below a confidence of {floor} "
+        "are empty.",
+        "",
+        "| prompt | mean IoU | n | absent empty | absent n |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for concept, row in summaries(scores, floor).items():
+        miou = "" if row["miou"] is None else f"{row['miou']:.3f}"
+        empty = "" if row["absent_empty"] is None else f"{row['absent_empty']:.2f}"
+        lines.append(f"| {concept} | {miou} | {row['n']} | {empty} | {row['absent_n']} |")
+    lines += ["", "| floor | present things kept | absent things silenced |", "| --- | --- | --- |"]
+    lines += [f"| {f} | {kept:.2f} | {silenced:.2f} |" for f, kept, silenced in floor_table(scores)]
+    return "\n".join([*lines, ""])
