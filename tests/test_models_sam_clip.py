@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from promptmatte.errors import ConfigError, ModelError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models import load_model
 from promptmatte.models.choice import ModelChoice
+from promptmatte.models.prompters.projection_network import (
+    ProjectionArchitecture,
+    ProjectionNetwork,
+)
+from promptmatte.models.prompters.projection_weights import Fit, save_projection
 from promptmatte.models.sam_clip import SamClipModel
 from promptmatte.pipeline import Pipeline
 from promptmatte.prompts import Prompt, PromptSet
@@ -111,6 +117,24 @@ def test_the_stages_of_loading_are_told_in_order(choice: ModelChoice) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert any("sam-vit-b" in stage for stage, _ in told)
+
+
+def test_the_projection_is_chosen_with_its_file_and_refused_for_other_models(
+    model: SamClipModel, choice: ModelChoice, tmp_path: Path
+) -> None:
+    network = ProjectionNetwork(ProjectionArchitecture(text_dim=48, prompt_dim=32))
+    own = tmp_path / "projection.safetensors"
+    save_projection(network, own, fit=Fit.of(model._sam, model._clip), metadata={})
+    chosen = replace(choice, prompter="projection", projection=own)
+    projected = load_model(chosen)
+    scene = projected.encode(frame(90, 160))
+    decoded = projected.decode(scene, projected.embed(prompts("person", "sky")))
+    dense = model.decode(model.encode(frame(90, 160)), model.embed(prompts("person", "sky")))
+    assert decoded.logits.shape == dense.logits.shape
+    assert not np.allclose(decoded.logits, dense.logits)
+    torch.save(tiny_sam(seed=1).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ModelError, match="expected a projection for"):
+        load_model(replace(chosen, weights=tmp_path / "other.pth"))
 
 
 def test_other_pixel_formats_and_choices_are_refused(

@@ -256,14 +256,16 @@ class ProjectionTrainer(TrainingRun[ProjectionBatch]):
         return value
 
     def _loss(self, batch: ProjectionBatch) -> Tensor:
-        found = self.network.decode(self._sam, batch.features, batch.words, batch.rows)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+            found = self.network.decode(self._sam, batch.features, batch.words, batch.rows)
+        masks = found.masks.float()
         truth = (batch.target, batch.valid, batch.present)
-        losses = mask_losses(found.masks, *truth)
+        losses = mask_losses(masks, *truth)
         loss = 0.3 * losses.min(dim=1).values.mean() + 0.7 * losses.mean()
         # Not the squared error of prompt_loss: it has no gradient once all quality is 0, which
         # with half of the prompts absent it came to be.
-        reached = mask_iou(found.masks, batch.target, batch.valid)
-        loss = loss + F.binary_cross_entropy_with_logits(found.quality_logits, reached)
+        reached = mask_iou(masks, batch.target, batch.valid)
+        loss = loss + F.binary_cross_entropy_with_logits(found.quality_logits.float(), reached)
         if found.coarse is not None:
-            loss = loss + mask_losses(found.coarse.unsqueeze(1), *truth).mean()
+            loss = loss + mask_losses(found.coarse.float().unsqueeze(1), *truth).mean()
         return loss
