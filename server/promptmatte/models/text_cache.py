@@ -29,7 +29,3 @@ class TextCache(Generic[T]):
         while len(self._kept) > KEPT_TEXTS:
             self._kept.popitem(last=False)
         return found
-
-    def clear(self) -> None:
-        """Forgets them all."""
-        self._kept.clear()

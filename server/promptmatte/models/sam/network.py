@@ -79,7 +79,7 @@ class SamNetwork:
         return sum(value.nbytes for value in self._sam.state_dict().values())
 
     def to_precision(self, precision: str) -> None:
-        """Casts the image encoder's weights in place, as to go on after running out of memory."""
+        """Casts the image encoder's weights in place."""
         self._precision = resolved(precision, self.device)
         self._dtype = DTYPES[self._precision]
         cast(self._encoder, self._dtype)

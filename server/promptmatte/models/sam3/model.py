@@ -60,11 +60,6 @@ class Sam3:
         """fp32, bf16 or fp16: that of the encoders."""
         return self._network.precision
 
-    def to_precision(self, precision: str) -> None:
-        """Goes on in another precision, in place; Scenes and embeddings stay usable."""
-        self._network.to_precision(precision)
-        self._texts.clear()
-
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame: Sam3Features of the whole of it."""
         if frame.format is not PixelFormat.RGB8:
