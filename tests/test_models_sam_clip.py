@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from promptmatte.models.prompters.projection_network import (
     ProjectionNetwork,
 )
 from promptmatte.models.prompters.projection_weights import Fit, save_projection
+from promptmatte.models.protocol import Model, Progress
 from promptmatte.models.sam_clip import SamClipModel
 from promptmatte.pipeline import Pipeline
 from promptmatte.prompts import Prompt, PromptSet
@@ -163,8 +165,20 @@ def test_a_running_server_reports_loading_and_changes_models_without_dropping_th
         clock=RealClock(),
     )  # fmt: skip
     pipeline.set_prompts((Prompt(text="person"),))
+    gate = threading.Event()
+
+    def load_when_told(chosen: ModelChoice, progress: Progress) -> Model:
+        progress("reading", 0.4)
+        gate.wait(30.0)
+        return load_model(chosen, progress=progress)
+
+    pipeline._host._load = load_when_told
     pipeline.start()
     try:
+        wait_until(lambda: "loading_model" in pipeline.status()["dropped"])
+        assert pipeline.status()["state"] == "loading 40%"
+        assert link.mattes == []
+        gate.set()
         wait_until(lambda: len(link.mattes) > 5)
         status = pipeline.status()
         assert (status["model"], status["loading"], status["notice"]) == ("sam-vit-b", None, None)

@@ -41,7 +41,7 @@ class Pipeline:
 
     capture reads the source; keyframe encodes and decodes; matte makes and sends the
     matte of every frame that it is in time for. A frame that gets no matte is counted in
-    `dropped`: busy (a newer one replaced it), waiting_for_keyframe, stopped, or
+    `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped, or
     link_error:<address> when no link took its matte. Source, model and links are the
     caller's; the model is used by the keyframe thread only. A pipeline runs once.
 
@@ -246,7 +246,7 @@ class Pipeline:
             return
         matte = step_with_keyframes(frame, stream=self._stream, keyframes=self._keyframes)
         if matte is None:
-            self._counters.drop("waiting_for_keyframe")
+            self._counters.drop("waiting_for_keyframe" if self._host.ready else "loading_model")
             return
         self._last_matte = matte
         refused = [link.address for link in self._links if not self._sent(link, matte)]

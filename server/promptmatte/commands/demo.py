@@ -217,11 +217,13 @@ def _write_files(
 def _summarise(console: Console, folder: Path, prompt: str, report: dict[str, Any]) -> None:
     latency_ms = report["latency_ms"]["p95"]
     dropped = sum(report["dropped"].values())
+    loading = report["dropped"].get("loading_model", 0)
     quality = "" if report["miou"] is None else f", IoU {report['miou']:.2f}"
     console.print(
         f"{prompt}: {report['matte_fps']:.1f} mattes a second, "
         f"{report['keyframe_hz']:.1f} keyframes a second, latency p95 {latency_ms:.0f} ms, "
-        f"{dropped} of {report['frames_in']} frames dropped, "
+        f"{dropped} of {report['frames_in']} frames dropped "
+        f"({loading} while the model was loaded), "
         f"{report['reader']['torn']} torn reads{quality} "
         f"({report['model']} on {report['device']})",
         highlight=False,
