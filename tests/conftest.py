@@ -1,11 +1,14 @@
-"""What several test modules share: a small network with seeded random weights."""
+"""What several test modules share: a small network with random weights, a link, a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from links_testing import free_address
 from promptmatte.models.embedded import save_weights
 from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
 
@@ -28,4 +31,18 @@ def tiny_weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPat
     """A weights file of the real format; what it keys means nothing."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(tiny_network, path, {"made_by": "tests"})
+    return path
+
+
+@pytest.fixture
+def session() -> str:
+    """A shared-memory address that is free."""
+    return free_address("shm")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A still of noise, 160x90."""
+    path = tmp_path / "still.png"
+    cv2.imwrite(str(path), np.random.default_rng(2).integers(0, 256, (90, 160, 3), np.uint8))
     return path

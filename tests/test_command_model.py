@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from links_testing import free_address
@@ -14,18 +12,6 @@ from promptmatte.links import open_client_link
 from server_testing import Server, next_matte, promptmatte, status_of, wait_for
 from tiny_clip import tiny_clip_folder
 from tiny_sam import tiny_sam
-
-
-@pytest.fixture
-def session() -> str:
-    return free_address("shm")
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "still.png"
-    cv2.imwrite(str(path), np.random.default_rng(2).integers(0, 256, (90, 160, 3), np.uint8))
-    return path
 
 
 @pytest.fixture

@@ -8,25 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from links_testing import free_address, free_zmq_address
+from links_testing import free_zmq_address
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
 from server_testing import Server, next_matte, promptmatte, status_of, wait_for
-
-
-@pytest.fixture
-def session() -> str:
-    return free_address("shm")
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "still.png"
-    cv2.imwrite(str(path), np.random.default_rng(2).integers(0, 256, (90, 160, 3), np.uint8))
-    return path
 
 
 def test_two_processes_read_the_same_mattes_by_shm_and_zmq(

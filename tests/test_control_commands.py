@@ -140,7 +140,7 @@ def test_a_model_is_chosen_by_name_and_suggestions_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "clip", ["local-dir:/etc", "../weights", "/root/x.pt", "C:\\x", "", "a" * 99, 5, None]
+    "clip", ["local-dir:/etc", "../weights", "/etc/x.pt", "C:\\x", "", "a" * 99, 5, None]
 )
 def test_no_message_names_a_file(clip: Any) -> None:
     pipeline = Prompts()

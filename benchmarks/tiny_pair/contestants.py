@@ -78,10 +78,7 @@ class Contestants:
     @torch.inference_mode()
     def view(self, case: Case) -> View:
         """What the networks make of a case."""
-        sam = self._sam.encode(case.pixels)
-        rows, columns = sam.grid_hw
-        guide = sam.embedding[..., :rows, :columns]
-        guided = SamClipFeatures(sam=sam, clip=self._clip.dense(case.pixels, guide=guide))
+        guided = SamClipFeatures.of(case.pixels, sam=self._sam, clip=self._clip)
         plain = replace(guided, clip=self._clip.dense(case.pixels))
         return View(case=case, guided=guided, plain=plain)
 

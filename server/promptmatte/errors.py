@@ -31,10 +31,6 @@ class ModelError(PromptMatteError, RuntimeError):
     """A model that cannot be loaded or run."""
 
 
-class OutOfMemoryError(ModelError, MemoryError):
-    """A model that does not fit into the device's memory."""
-
-
 class DownloadError(PromptMatteError, OSError):
     """A file that could not be fetched, or is not the one it should be."""
 

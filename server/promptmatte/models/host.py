@@ -131,7 +131,7 @@ class ModelHost:
         first = self._choice
         with self._lock:
             base = self._wanted or self._loaded or first
-        choice = replace(base, projection=None, **{"prompter": base.prompter, **changes})
+        choice = replace(base, projection=None, **changes)
         choice = replace(
             choice,
             weights=first.weights if choice.name == first.name else None,

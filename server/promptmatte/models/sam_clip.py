@@ -78,13 +78,8 @@ class SamClipModel:
         """The Scene of an rgb8 frame: SamClipFeatures."""
         if frame.format is not PixelFormat.RGB8:
             raise ModelError(f"expected an rgb8 frame; got {frame.format.name.lower()}")
-        pixels = frame.pixels.view(np.uint8)
-        sam = self._sam.encode(pixels)
-        rows, columns = sam.grid_hw
-        dense = self._clip.dense(pixels, guide=sam.embedding[..., :rows, :columns])
-        return Scene(
-            info=frame.info, size_hw=frame.size_hw, features=SamClipFeatures(sam=sam, clip=dense)
-        )
+        features = SamClipFeatures.of(frame.pixels.view(np.uint8), sam=self._sam, clip=self._clip)
+        return Scene(info=frame.info, size_hw=frame.size_hw, features=features)
 
     @torch.inference_mode()
     def embed(self, prompts: PromptSet) -> PromptEmbedding:

@@ -43,6 +43,44 @@ def floor_table(scores: Scores) -> list[tuple[float, float, float]]:
     return [(f, share([c >= f for c in present]), share([c < f for c in absent])) for f in FLOORS]
 
 
+def metrics_of(scores: Scores, floor: float) -> dict[str, Any]:
+    """Every figure of a card, as JSON values."""
+    return {
+        "floor": floor,
+        "concepts": summaries(scores, floor),
+        "by_set": {
+            name: {concept: score.summary(floor) for concept, score in own.items()}
+            for name, own in scores.items()
+        },
+        "floors": [
+            {"floor": f, "present_kept": kept, "absent_silenced": silenced}
+            for f, kept, silenced in floor_table(scores)
+        ],
+    }
+
+
+def concept_rows(scores: Scores, floor: float) -> list[str]:
+    """The lines of a Markdown table of the concepts."""
+    lines = [
+        "| prompt | mean IoU | n | absent empty | absent n |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for concept, row in summaries(scores, floor).items():
+        miou = "" if row["miou"] is None else f"{row['miou']:.3f}"
+        empty = "" if row["absent_empty"] is None else f"{row['absent_empty']:.2f}"
+        lines.append(f"| {concept} | {miou} | {row['n']} | {empty} | {row['absent_n']} |")
+    return lines
+
+
+def floor_rows(scores: Scores) -> list[str]:
+    """The lines of a Markdown table of the confidence floors."""
+    return [
+        "| floor | present things kept | absent things silenced |",
+        "| --- | --- | --- |",
+        *(f"| {f} | {kept:.2f} | {silenced:.2f} |" for f, kept, silenced in floor_table(scores)),
+    ]
+
+
 def model_card(
     *, datasets: list[Dataset], scores: Scores, floor: float, metadata: dict[str, Any]
 ) -> str:
@@ -81,13 +119,8 @@ def model_card(
         f"15 % of each set, in blocks, never trained on; mattes below a confidence of {floor} are",
         "empty. `absent empty`: share of pictures without the thing whose matte stays under 1 %.",
         "",
-        "| prompt | mean IoU | n | absent empty | absent n |",
-        "| --- | --- | --- | --- | --- |",
+        *concept_rows(scores, floor),
     ]
-    for concept, row in summaries(scores, floor).items():
-        miou = "" if row["miou"] is None else f"{row['miou']:.3f}"
-        empty = "" if row["absent_empty"] is None else f"{row['absent_empty']:.2f}"
-        lines.append(f"| {concept} | {miou} | {row['n']} | {empty} | {row['absent_n']} |")
     lines += ["", "Person by data set:", "", "| data set | mean IoU | n |", "| --- | --- | --- |"]
     for name, own in scores.items():
         if "person" in own and own["person"].ious:
@@ -97,11 +130,7 @@ def model_card(
         "",
         "Confidence floor:",
         "",
-        "| floor | present things kept | absent things silenced |",
-        "| --- | --- | --- |",
-    ]
-    lines += [f"| {f} | {kept:.2f} | {silenced:.2f} |" for f, kept, silenced in floor_table(scores)]
-    lines += [
+        *floor_rows(scores),
         "",
         "## Limits",
         "",

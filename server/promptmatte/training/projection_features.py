@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from promptmatte.errors import DataError
 from promptmatte.models.clip import ClipNetwork
+from promptmatte.models.prompters import SamClipFeatures
 from promptmatte.models.prompters.projection_weights import Fit
 from promptmatte.models.sam import SamNetwork
 from promptmatte.training.augment import jittered, random_crop
@@ -118,12 +119,8 @@ class FeatureStore:
         labelled = read_labelled(variant.dataset, variant.picture, long_side=LONG_SIDE_PX)
         if variant.index > 0:
             labelled = _changed(labelled, rng)
-        features = self._sam.encode(labelled.pixels)
-        rows, columns = features.grid_hw
-        guide = features.embedding[..., :rows, :columns]
-        dense = self._clip.dense(labelled.pixels, guide=guide)
-        side = self._sam.mask_side
-        size_hw = tuple(features.cropped(torch.zeros(1, side, side)).shape[-2:])
+        features = SamClipFeatures.of(labelled.pixels, sam=self._sam, clip=self._clip)
+        size_hw = features.sam.mask_hw
         regions = regions_of(labelled, rng)
         vectors = np.zeros((0, self._clip.dim), np.float16)
         if regions:
@@ -132,8 +129,8 @@ class FeatureStore:
             vectors = found.cpu().numpy().astype(np.float16)
         masks = [_small(region.mask.astype(np.uint8), size_hw) > 0 for region in regions]
         return Encoded(
-            image=features.embedding[0].float().cpu().numpy().astype(np.float16),
-            clip=dense[0].cpu().numpy().astype(np.float16),
+            image=features.sam.embedding[0].cpu().numpy().astype(np.float16),
+            clip=features.clip[0].cpu().numpy().astype(np.float16),
             labels=_small(labelled.labels, size_hw),
             regions=np.stack(masks) if masks else np.zeros((0, *size_hw), np.bool_),
             vectors=vectors,
@@ -176,6 +173,6 @@ def _changed(labelled: Labelled, rng: random.Random) -> Labelled:
     return Labelled(dataset=labelled.dataset, pixels=jittered(pixels, rng), labels=labels)
 
 
-def _small(labels: npt.NDArray[np.uint8], size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _small(labels: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
     size_wh = (size_hw[1], size_hw[0])
     return np.asarray(cv2.resize(labels, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)

@@ -11,7 +11,7 @@ from promptmatte.models.clip import ClipNetwork
 from promptmatte.models.prompters.projection import ProjectionPrompter
 from promptmatte.models.sam import SamNetwork
 from promptmatte.models.sam_clip import SamClipModel
-from promptmatte.training.card import floor_table, summaries
+from promptmatte.training.card import concept_rows, floor_rows, metrics_of
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.metrics import Scores, held_out_scores
 from promptmatte.training.projection import ProjectionTrainer
@@ -37,14 +37,7 @@ def write_results(
     floor = MatteControls().confidence_floor
     card = projection_card(trainer, datasets=datasets, scores=scores, floor=floor)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    metrics = {
-        "floor": floor,
-        "concepts": summaries(scores, floor),
-        "floors": [
-            {"floor": f, "present_kept": kept, "absent_silenced": silenced}
-            for f, kept, silenced in floor_table(scores)
-        ],
-    }
+    metrics = metrics_of(scores, floor)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     return path
 
@@ -69,13 +62,9 @@ def projection_card(
         f"Held-out pictures (15 % of each set, in blocks); mattes below a confidence of {floor} "
         "are empty.",
         "",
-        "| prompt | mean IoU | n | absent empty | absent n |",
-        "| --- | --- | --- | --- | --- |",
+        *concept_rows(scores, floor),
+        "",
+        *floor_rows(scores),
+        "",
     ]
-    for concept, row in summaries(scores, floor).items():
-        miou = "" if row["miou"] is None else f"{row['miou']:.3f}"
-        empty = "" if row["absent_empty"] is None else f"{row['absent_empty']:.2f}"
-        lines.append(f"| {concept} | {miou} | {row['n']} | {empty} | {row['absent_n']} |")
-    lines += ["", "| floor | present things kept | absent things silenced |", "| --- | --- | --- |"]
-    lines += [f"| {f} | {kept:.2f} | {silenced:.2f} |" for f, kept, silenced in floor_table(scores)]
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)

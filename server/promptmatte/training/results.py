@@ -9,7 +9,7 @@ from pathlib import Path
 
 from promptmatte.controls import MatteControls
 from promptmatte.models.embedded import EmbeddedModel, load_network, save_weights
-from promptmatte.training.card import floor_table, model_card, summaries
+from promptmatte.training.card import metrics_of, model_card
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.embedded import EmbeddedTrainer
 from promptmatte.training.metrics import held_out_scores
@@ -39,16 +39,5 @@ def write_results(
     floor = MatteControls().confidence_floor
     card = model_card(datasets=datasets, scores=scores, floor=floor, metadata=metadata)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    metrics = {
-        "floor": floor,
-        "concepts": summaries(scores, floor),
-        "by_set": {
-            name: {concept: score.summary(floor) for concept, score in own.items()}
-            for name, own in scores.items()
-        },
-        "floors": [
-            {"floor": f, "present_kept": kept, "absent_silenced": silenced}
-            for f, kept, silenced in floor_table(scores)
-        ],
-    }
+    metrics = metrics_of(scores, floor)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")

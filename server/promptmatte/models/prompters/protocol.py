@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from promptmatte.models.protocol import Decoded
 from promptmatte.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from promptmatte.models.sam import SamFeatures
+    from promptmatte.models.clip import ClipNetwork
+    from promptmatte.models.sam import SamFeatures, SamNetwork
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,6 +24,16 @@ class SamClipFeatures:
 
     sam: SamFeatures
     clip: Tensor
+
+    @classmethod
+    def of(
+        cls, pixels: npt.NDArray[np.uint8], *, sam: SamNetwork, clip: ClipNetwork
+    ) -> SamClipFeatures:
+        """The features of a frame uint8 [H, W, 3] RGB; SAM's guide CLIP's attention."""
+        features = sam.encode(pixels)
+        rows, columns = features.grid_hw
+        guide = features.embedding[..., :rows, :columns]
+        return cls(sam=features, clip=clip.dense(pixels, guide=guide))
 
 
 class Prompter(Protocol):
