@@ -261,7 +261,7 @@ class ModelHost:
 
     def _settle(self, choice: ModelChoice, model: Model) -> None:
         if model.device.startswith("cuda"):
-            torch.cuda.synchronize()  # the keyframe thread has a stream of its own
+            torch.cuda.synchronize(model.device)  # the keyframe thread has its own stream
         self._model, self._loaded, self._loading = model, choice, None
         logger.info("model %s on %s", model.name, model.device)
         self._use(model)
