@@ -65,9 +65,9 @@ def test_an_option_that_cannot_be_used_is_refused() -> None:
 SHOW = """
 source = "test:"
 out = ["shm:stage", "zmq:tcp://127.0.0.1:5599"]
-encode_hz = 5
 
 [controls]
+encode_hz = 5
 threshold = 0.4
 overlap = "exclusive"
 
@@ -92,13 +92,15 @@ def show(tmp_path: Path) -> Path:
 def test_a_show_is_read(show: Path) -> None:
     read = ShowFile.read(show)
     assert read.settings == {
-        "source": "test:", "out": ["shm:stage", "zmq:tcp://127.0.0.1:5599"], "encode_hz": 5,
+        "source": "test:", "out": ["shm:stage", "zmq:tcp://127.0.0.1:5599"],
     }  # fmt: skip
     assert read.prompts == (
         Prompt(text="person", also=("dog",), negative=("hair",)),
         Prompt(text="sky"),
     )
-    assert read.shared == Controls().replaced({"threshold": 0.4, "overlap": "exclusive"})
+    assert read.shared == Controls().replaced(
+        {"threshold": 0.4, "overlap": "exclusive", "encode_hz": 5}
+    )
     own = read.shared.replaced({"expand": -2}, channel=0).replaced({"invert": True}, channel=1)
     assert read.controls == own
 
@@ -109,7 +111,11 @@ def test_a_show_is_read(show: Path) -> None:
         ("sorce = 'test:'", "expected a key of source, out,"),
         ("source = 5", "expected source as text; got 5"),
         ("out = 'shm:a'", "expected out as a list of texts; got 'shm:a'"),
-        ("encode_hz = true", "expected encode_hz as a number; got True"),
+        ("seconds = true", "expected seconds as a number; got True"),
+        (
+            "[controls]\nencode_hz = true",
+            "expected encode_hz as a number of 0.1 to 120 Hz; got True",
+        ),
         ("[controls]\nthreshold = 9", "expected threshold as a number of 0.05 to 0.95; got 9"),
         ("[controls]\ntreshold = 0.4", "expected a control of threshold"),
         ("controls = 5", "expected a [controls] table; got 5"),

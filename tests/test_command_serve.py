@@ -149,6 +149,30 @@ def _other_stream(matte: object, stream_id: int) -> object:
     return matte if matte is not None and matte.info.stream_id != stream_id else None
 
 
+def test_a_server_ends_with_the_program_that_started_it(
+    session: str, picture: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    starter = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "promptmatte", "serve", "--source", picture, "--out", session,
+               "--weights", tiny_weights, "--until-input-ends"]  # fmt: skip
+    with (tmp_path / "log").open("wb") as log:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", starter, *map(str, command)], stdout=log, stderr=log
+        )
+    link = open_client_link(session)
+    try:
+        wait_for(lambda: link.latest_matte(timeout_s=0.5))
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: not link.status.connected)
+    finally:
+        link.close()
+
+
 def test_a_killed_reader_leaves_the_server_at_work(
     session: str, picture: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from promptmatte import COMMANDS_VERSION, __version__
 from promptmatte.control.commands import command_handler
 from promptmatte.controls import Controls, control_table
 from promptmatte.errors import CommandError, ControlError, PromptError
@@ -155,17 +156,28 @@ def test_status_ping_and_stop() -> None:
     stop = threading.Event()
     handle = command_handler(Prompts(), stop)
     status = {"state": "running", "prompts_version": 0}
-    assert handle({"command": "status"}) == {"ok": True, "status": status}
+    hello = handle({"command": "hello"})
+    assert handle({"command": "status"}) == {"ok": True, "run": hello["run"], "status": status}
     assert handle({"command": "ping"}) == {"ok": True}
     assert not stop.is_set()
     assert handle({"command": "stop"}) == {"ok": True}
     assert stop.is_set()
 
 
+def test_hello_says_what_the_server_is_and_which_run() -> None:
+    hello = command_handler(Prompts(), threading.Event())({"command": "hello"})
+    other = command_handler(Prompts(), threading.Event())({"command": "hello"})
+    assert hello["version"] == __version__
+    assert hello["commands_version"] == COMMANDS_VERSION
+    assert "embedded" in hello["models"]
+    assert hello["run"] != other["run"]
+    assert json.loads(json.dumps(hello)) == hello
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ({}, "expected a command of prompt, set, controls, model, suggest, suggestions, status, "),
+        ({}, "expected a command of prompt, set, controls, model, suggest, suggestions, hello, "),
         ({"command": "fly"}, "got 'fly'"),
         ({"command": ["ping"]}, "got ['ping']"),
         ({"command": "x" * 5000}, "..."),

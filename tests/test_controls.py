@@ -135,4 +135,9 @@ def test_values_are_json_and_changed_ones_only_what_differs() -> None:
     values = json.loads(json.dumps(controls.values()))
     assert values["channels"][2]["feather"] == 3.0
     assert list(values["channels"][0]) == [f.name for f in fields(MatteControls)]
-    assert values["stream"] == {"overlap": "independent", "fill": "none", "latency": 1}
+    assert values["stream"] == {
+        "overlap": "independent",
+        "fill": "none",
+        "latency": 1,
+        "encode_hz": 8.0,
+    }

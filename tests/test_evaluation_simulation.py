@@ -52,8 +52,8 @@ class Run:
         simulation = Simulation(
             model=self.model,
             prompts=RED,
-            config=PipelineConfig(encode_hz=encode_hz),
-            controls=Controls(),
+            config=PipelineConfig(),
+            controls=Controls().replaced({"encode_hz": encode_hz}),
             encode_ns=round(encode_ms * 1e6),
         )
         self.arrivals: dict[int, int] = {}

@@ -47,6 +47,17 @@ def test_encodes_come_at_the_rate_asked_for(encode_hz: float, encodes: int) -> N
     assert bench.model.encoded[0] == 0
 
 
+def test_a_new_rate_holds_at_once() -> None:
+    bench = Bench(encode_hz=0.1)
+    bench.show(5)
+    bench.worker.set_encode_hz(50.0)
+    bench.show(10)
+    assert bench.model.encoded == [0, 7, 9, 11, 13]
+    bench.worker.set_encode_hz(0.1)
+    bench.show(20)
+    assert bench.model.encoded == [0, 7, 9, 11, 13, 15]
+
+
 def test_encodes_lost_to_a_pause_are_not_made_up_for() -> None:
     bench = Bench()
     bench.show(1)

@@ -21,7 +21,7 @@ from promptmatte.sources.protocol import Source
 SCENE = MovingScene(speed=1.0)
 STILL = MovingScene(speed=0.0)
 RED, BLUE = (Prompt(text="red"),), (Prompt(text="blue"),)
-CONFIG = PipelineConfig(encode_hz=10.0, retry_s=(0.05, 0.2))
+CONFIG = PipelineConfig(retry_s=(0.05, 0.2))
 
 
 def wait_until(reached: Callable[[], bool], timeout_s: float = 20.0) -> None:
@@ -45,11 +45,13 @@ def start() -> Iterator[Start]:
         links: Sequence[ServerLink] = (),
         prompts: tuple[Prompt, ...] = RED,
         config: PipelineConfig = CONFIG,
+        encode_hz: float = 10.0,
     ) -> Pipeline:
         pipeline = Pipeline(
             open_source=open_source, model=model, links=links, config=config, clock=RealClock()
         )
         pipeline.set_prompts(prompts)
+        pipeline.set_controls(Controls().replaced({"encode_hz": encode_hz}))
         started.append(pipeline)
         pipeline.start()
         return pipeline
@@ -106,7 +108,7 @@ def test_the_status_tells_all(start: Start) -> None:
         {"text": "zebra", "also": [], "negative": [], "confidence": 0.0},
     ]
     assert status["prompts_version"] == 1
-    assert status["controls"] == {"channels": [{}, {}, {}, {}], "stream": {}}
+    assert status["controls"] == {"channels": [{}, {}, {}, {}], "stream": {"encode_hz": 10.0}}
     assert status["matte_fps"] > 0
     assert 0 < status["latency_ms"]["p50"] <= status["latency_ms"]["p99"]
     assert status["errors"] is None
@@ -122,8 +124,7 @@ def test_controls_show_from_the_next_frame_on(start: Start) -> None:
     pipeline = start(lambda: SceneSource(STILL), ColourModel(), [link])
     wait_until(lambda: len(link.mattes) > 5)
     plain = link.mattes[-1].alpha
-    assert pipeline.controls == Controls()
-    changed = Controls().replaced({"invert": True})
+    changed = pipeline.controls.replaced({"invert": True})
     pipeline.set_controls(changed)
     assert pipeline.controls is changed
     wait_until(lambda: link.mattes[-1].alpha[90, 160, 0] != plain[90, 160, 0])
@@ -163,8 +164,7 @@ def test_a_still_picture_is_encoded_once_and_a_prompt_change_needs_no_encode(
 
 def test_a_prompt_change_is_decoded_on_the_scene_of_a_moving_picture(start: Start) -> None:
     link, model = CollectingLink(), ColourModel()
-    config = PipelineConfig(encode_hz=0.1)
-    pipeline = start(lambda: SceneSource(SCENE), model, [link], config=config)
+    pipeline = start(lambda: SceneSource(SCENE), model, [link], encode_hz=0.1)
     wait_until(lambda: len(link.mattes) > 60)
     pipeline.set_prompts(BLUE)
     wait_until(lambda: link.mattes[-1].prompts_version == 2)
@@ -217,8 +217,8 @@ def test_cleared_prompts_give_empty_mattes_and_no_encodes(start: Start) -> None:
 def test_a_keyframe_later_than_the_history_still_fits(start: Start) -> None:
     gate = threading.Event()
     link, model = CollectingLink(), ColourModel(encode_gate=lambda: gate.wait(20.0) or None)
-    config = PipelineConfig(encode_hz=0.1, history_frames=4)
-    pipeline = start(lambda: SceneSource(SCENE), model, [link], config=config)
+    config = PipelineConfig(history_frames=4)
+    pipeline = start(lambda: SceneSource(SCENE), model, [link], config=config, encode_hz=0.1)
     wait_until(lambda: stats(pipeline)["frames_in"] > 25)
     assert link.mattes == []
     assert set(stats(pipeline)["dropped"]) <= {"waiting_for_keyframe", "busy"}
@@ -338,8 +338,7 @@ def test_a_scene_cut_is_encoded_at_once(start: Start) -> None:
             return Frame(info=frame.info, pixels=np.where(red[..., None], frame.pixels, pixels))
 
     link, model = CollectingLink(), ColourModel()
-    config = PipelineConfig(encode_hz=0.1)
-    start(lambda: Cutting(SCENE), model, [link], config=config)
+    start(lambda: Cutting(SCENE), model, [link], encode_hz=0.1)
     wait_until(lambda: bool(link.mattes) and link.mattes[-1].info.seq > 60)
     assert len(model.encoded) == 2
     assert 40 <= model.encoded[1] < 150  # encode_hz alone would come some 600 frames later

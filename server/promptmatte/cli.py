@@ -9,7 +9,17 @@ import sys
 from promptmatte_shm.errors import ShmError
 
 from promptmatte import __version__
-from promptmatte.commands import control, cut, demo, doctor, evaluate, models, serve, train
+from promptmatte.commands import (
+    conformance,
+    control,
+    cut,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    serve,
+    train,
+)
 from promptmatte.errors import PromptMatteError
 
 
@@ -21,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"promptmatte {__version__}")
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, serve, control, cut, models, evaluate, train, doctor):
+    for command in (demo, serve, control, cut, models, evaluate, train, doctor, conformance):
         command.add_parser(commands)
     return parser
 

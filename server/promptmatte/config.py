@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from promptmatte.errors import ConfigError
@@ -12,19 +11,16 @@ from promptmatte.errors import ConfigError
 class PipelineConfig:
     """How a pipeline works; ConfigError for a value out of range.
 
-    encode_hz: keyframes a second at most (0.1 to 120). flow_side_px: longer side of
-    the picture that masks are carried on (64 to 1920). history_frames: frames a
-    keyframe may be late before it is held (2 to 600). retry_s: first and
-    longest wait before a lost source is opened again.
+    flow_side_px: longer side of the picture that masks are carried on (64 to 1920).
+    history_frames: frames a keyframe may be late before it is held (2 to 600). retry_s:
+    first and longest wait before a lost source is opened again.
     """
 
-    encode_hz: float = 8.0
     flow_side_px: int = 240
     history_frames: int = 32
     retry_s: tuple[float, float] = (0.5, 8.0)
 
     def __post_init__(self) -> None:
-        _check_range("encode_hz", self.encode_hz, 0.1, 120.0)
         _check_whole("flow_side_px", self.flow_side_px, 64, 1920)
         _check_whole("history_frames", self.history_frames, 2, 600)
         if len(self.retry_s) != 2 or not 0.0 < self.retry_s[0] <= self.retry_s[1] <= 3600.0:
@@ -32,13 +28,6 @@ class PipelineConfig:
                 "expected retry_s as first and longest wait, 0 < first <= longest <= 3600; "
                 f"got {self.retry_s}"
             )
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"expected {name} as a number of {low:g} to {high:g}; got {value!r}")
-    if not low <= value <= high:
-        raise ConfigError(f"expected {name} of {low:g} to {high:g}; got {value:g}")
 
 
 def _check_whole(name: str, value: int, low: int, high: int) -> None:

@@ -181,6 +181,7 @@ class StreamControls(_Checked):
     latency: int = control(
         0, 0, 3, unit="frames", help="frames a matte may wait for later ones, for quality"
     )
+    encode_hz: float = control(8.0, 0.1, 120.0, unit="Hz", help="keyframes a second at most")
 
 
 def _declared(controls: type[MatteControls | StreamControls], scope: str) -> dict[str, Control]:

@@ -86,6 +86,11 @@ class KeyframeWorker:
         """What the model last failed with; None once it works again."""
         return self._error
 
+    def set_encode_hz(self, encode_hz: float) -> None:
+        """Keyframes a second at most from now on; called from any thread."""
+        self._period_ns = round(1e9 / encode_hz)
+        self._due_ns = min(self._due_ns, self._clock.now_ns() + self._period_ns)
+
     def set_prompts(self, prompts: PromptSet) -> None:
         """Prompts to find from now on; called from any thread."""
         self._prompts = prompts

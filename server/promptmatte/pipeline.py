@@ -72,7 +72,7 @@ class Pipeline:
             stopping=self._stopping,
         )
         self._keyframes = KeyframeWorker(
-            encode_hz=config.encode_hz,
+            encode_hz=Controls().stream.encode_hz,
             clock=clock,
             counters=self._counters,
             short_of_memory=lambda: self._host.step_down(),
@@ -140,6 +140,7 @@ class Pipeline:
         The same controls again change nothing.
         """
         if controls != self._controls:
+            self._keyframes.set_encode_hz(controls.stream.encode_hz)
             self._controls = controls
 
     def choose_model(self, **changes: Any) -> ModelChoice:

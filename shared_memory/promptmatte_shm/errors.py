@@ -31,3 +31,7 @@ class MessageTooLargeError(ShmError, ValueError):
 
 class RequestTimeoutError(ShmError, TimeoutError):
     """The server did not answer a request in time."""
+
+
+class CudaError(ShmError, RuntimeError):
+    """There is no CUDA driver or card that can be used, or the driver refused a call."""

@@ -46,10 +46,6 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "solved by closed-form matting, the thing's own colours in half-covered pixels; about "
         "a second a frame (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--encode-hz", type=float, default=PipelineConfig().encode_hz, metavar="H",
-        help="keyframes for each second of video (default: %(default)s)",
-    )  # fmt: skip
     add_model_options(parser)
     add_control_options(parser, without=("fill", "latency"))
     parser.set_defaults(run=run)
@@ -61,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     prompts = PromptSet(version=1, prompts=prompts_from(arguments))
     controls = controls_from(arguments, Controls())
-    config = PipelineConfig(encode_hz=arguments.encode_hz)
     output = checked_output(arguments.output)
     if output.exists() and arguments.file.exists() and output.samefile(arguments.file):
         raise ConfigError(f"expected an output other than the input; got {output} for both")
@@ -70,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     cut = _cut_picture if is_picture else _cut_video
     try:
         with _ended_as_interrupted():
-            confidence = cut(arguments, prompts, controls, config, console)
+            confidence = cut(arguments, prompts, controls, console)
     except KeyboardInterrupt:
         console.print(f"interrupted: {output} was not written")
         raise
@@ -113,7 +108,6 @@ def _mattes(
     arguments: argparse.Namespace,
     prompts: PromptSet,
     controls: Controls,
-    config: PipelineConfig,
     keyframe_every: int,
 ) -> Iterator[tuple[Frame, Matte]]:
     """The frames, with the colours to write, and their mattes."""
@@ -125,7 +119,7 @@ def _mattes(
         frames,
         model=model_from(arguments),
         prompts=prompts,
-        config=config,
+        config=PipelineConfig(),
         controls=controls,
         keyframe_every=keyframe_every,
     )
@@ -135,7 +129,6 @@ def _cut_picture(
     arguments: argparse.Namespace,
     prompts: PromptSet,
     controls: Controls,
-    config: PipelineConfig,
     console: Console,
 ) -> list[float]:
     """Writes an RGBA PNG; the highest confidence of each prompt."""
@@ -151,7 +144,7 @@ def _cut_picture(
     picture = read_image(arguments.file)
     best = _Best(prompts)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
-        mattes = _mattes([picture], arguments, prompts, controls, config, keyframe_every=1)
+        mattes = _mattes([picture], arguments, prompts, controls, keyframe_every=1)
         for frame, matte in best.watch(mattes):
             bgra = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGRA)
             bgra[..., 3] = matte.alpha.max(axis=2)
@@ -163,7 +156,6 @@ def _cut_video(
     arguments: argparse.Namespace,
     prompts: PromptSet,
     controls: Controls,
-    config: PipelineConfig,
     console: Console,
 ) -> list[float]:
     """Writes a video with alpha, frame for frame; the highest confidence of each prompt."""
@@ -180,9 +172,9 @@ def _cut_video(
         whole_file(arguments.output) as partial,
         AlphaVideoWriter(partial, codec=codec, size_hw=info.size_hw, fps=info.fps) as writer,
     ):
-        every = max(1, round(info.fps / config.encode_hz))
+        every = max(1, round(info.fps / controls.stream.encode_hz))
         frames = read_video(arguments.file)
-        mattes = _mattes(frames, arguments, prompts, controls, config, keyframe_every=every)
+        mattes = _mattes(frames, arguments, prompts, controls, keyframe_every=every)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             task = bars.add_task("cutting out", total=info.frames or None)
             for frame, matte in best.watch(mattes):

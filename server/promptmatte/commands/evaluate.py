@@ -41,7 +41,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the result as JSON")
     _add_live_options(parser)
-    add_control_options(parser)
+    add_control_options(parser, without=("encode_hz",))
     add_model_options(parser)
     parser.set_defaults(run=run, prompts=None)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import signal
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from promptmatte.pipeline import Pipeline
     from promptmatte.sources import Source
 
-LINK_KINDS = ("shm:", "zmq:")
+LINK_KINDS = ("shm:", "zmq:", "touch:")
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -43,17 +44,15 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("serve", help="matte live video until stopped")
     parser.add_argument(
         "--source", default="camera:0", metavar="S",
-        help="camera:0, a video file or stream URL, a picture or folder, test:, shm:NAME, zmq: "
-        "(default: camera:0)",
+        help="camera:0, a video file or stream URL, a picture or folder, test:, shm:NAME, zmq:, "
+        "touch:NAME for a Shared Mem Out TOP (default: camera:0)",
     )  # fmt: skip
     add_prompt_options(parser, required=False)
     add_model_options(parser)
-    encode_hz = PipelineConfig().encode_hz
-    parser.add_argument("--encode-hz", type=float, default=encode_hz, metavar="H",
-                        help=f"keyframes a second at most (default: {encode_hz:g})")  # fmt: skip
     parser.add_argument(
         "--out", action="append", metavar="ADDRESS",
-        help=f"shm:NAME or zmq:tcp://127.0.0.1:5571; may be repeated (default: {DEFAULT_SESSION})",
+        help="shm:NAME, zmq:tcp://127.0.0.1:5571, or touch:NAME for a Shared Mem In TOP NAME_matte; "
+        f"may be repeated (default: {DEFAULT_SESSION})",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
@@ -61,6 +60,9 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "wins over the file",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
+    parser.add_argument("--until-input-ends", action="store_true",
+                        help="stop when standard input is closed, as it is when the program "
+                        "that started the server is gone")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
@@ -76,7 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
             setattr(arguments, name, value)
     prompts = prompts_from(arguments) or show.prompts
     controls = controls_from(arguments, show.shared if arguments.prompts else show.controls)
-    config = PipelineConfig(encode_hz=arguments.encode_hz)
     choice = choice_from(arguments)
     addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
@@ -85,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: stop.set())
+    if arguments.until_input_ends:
+        threading.Thread(target=_stop_after_input, args=(stop,), daemon=True).start()
 
     from promptmatte.clock import RealClock
     from promptmatte.control.commands import command_handler
@@ -114,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
             ),
             model=choice,
             links=links,
-            config=config,
+            config=PipelineConfig(),
             clock=clock,
         )
         pipeline.set_prompts(prompts)
@@ -146,6 +149,12 @@ def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:
         return [open_source()]
     except SourceError:
         return []
+
+
+def _stop_after_input(stop: threading.Event) -> None:
+    while sys.stdin.buffer.read1(4096):
+        pass
+    stop.set()
 
 
 def _wait(pipeline: Pipeline, stop: threading.Event, seconds: float | None) -> None:

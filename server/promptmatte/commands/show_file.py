@@ -23,7 +23,6 @@ SETTINGS = {
     "projection": "text",
     "precision": "text",
     "compiled": "true or false",
-    "encode_hz": "a number",
     "seconds": "a number",
     "report": "text",
 }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from promptmatte import COMMANDS_VERSION, __version__
 from promptmatte.controls import Controls, control_table
 from promptmatte.errors import CommandError, shown
 from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import CommandHandler
+from promptmatte.models.choice import MODEL_NAMES, PROMPTERS
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.suggestions import MAX_WORDS
 
@@ -21,11 +24,19 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "model": (("name",), ("clip", "prompter")),
     "suggest": ((), ("words",)),
     "suggestions": ((), ("limit",)),
+    "hello": ((), ()),
     "status": ((), ()),
     "stop": ((), ()),
     "ping": ((), ()),
 }
 """Command -> the fields it has besides `command`: required, optional."""
+
+_HELLO = {
+    "version": __version__,
+    "commands_version": COMMANDS_VERSION,
+    "models": list(MODEL_NAMES),
+    "prompters": list(PROMPTERS),
+}
 
 MODEL_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEFAULT_SUGGESTIONS = 10
@@ -67,13 +78,16 @@ class Commanded(Protocol):
 def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandler:
     """A function that answers one command with {"ok": true, ...}; callable from any thread.
 
-    stop: set by the command stop, for whoever runs the server to end it.
+    stop: set by the command stop, for whoever runs the server to end it. The answers to hello
+    and status carry `run`, which is another one after a restart: then a client says again what
+    it wants.
 
     It raises CommandError for a malformed command, PromptError for a prompt and
     ControlError or ConfigError for a control or model that cannot be used; nothing is changed
     then.
     """
     setting = threading.Lock()  # links answer on threads of their own; no change may get lost
+    run = secrets.token_hex(8)
 
     def handle(command: Mapping[str, Any]) -> dict[str, Any]:
         match _checked_name(command):
@@ -93,8 +107,10 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
                 pipeline.suggest(_texts_from(command, "words"))
             case "suggestions":
                 return {"ok": True, **pipeline.suggestions(_limit_from(command))}
+            case "hello":
+                return {"ok": True, "run": run, **_HELLO}
             case "status":
-                return {"ok": True, "status": pipeline.status()}
+                return {"ok": True, "run": run, "status": pipeline.status()}
             case "stop":
                 stop.set()
         return {"ok": True}

@@ -54,7 +54,7 @@ class LiveEvaluation:
         self._labelled = tuple(found)
         self._prompts = PromptSet(version=1, prompts=tuple(p.prompt for p in found))
         self._controls = controls or Controls()
-        self._config = PipelineConfig(encode_hz=settings.encode_hz)
+        self._config = PipelineConfig()
         self._measures: dict[str, dict[str, Measures]] = {}
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class LiveEvaluation:
                 prompts=self._prompts,
                 settings=self.settings,
                 config=self._config,
-                controls=self._controls,
+                controls=self._controls.replaced({"encode_hz": self.settings.encode_hz}),
                 keep=keep,
             )
             yield run

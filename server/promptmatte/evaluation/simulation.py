@@ -53,7 +53,10 @@ class Simulation:
         torch.set_num_threads(1)  # as in the matte thread of a Pipeline
         self._clock, self._counters = SimulatedClock(), Counters()
         self._worker = KeyframeWorker(
-            model=model, encode_hz=config.encode_hz, clock=self._clock, counters=self._counters
+            model=model,
+            encode_hz=controls.stream.encode_hz,
+            clock=self._clock,
+            counters=self._counters,
         )
         self._worker.set_prompts(prompts)
         self._stream = MatteStream(config)

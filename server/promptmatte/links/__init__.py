@@ -19,7 +19,7 @@ __all__ = [
 
 
 def open_server_link(address: str) -> ServerLink:
-    """The engine's end of shm:NAME or zmq:tcp://HOST:PORT.
+    """The engine's end of shm:NAME, zmq:tcp://HOST:PORT or touch:NAME.
 
     ConfigError for an address that cannot be used, LinkError for one that is taken.
     """
@@ -28,6 +28,10 @@ def open_server_link(address: str) -> ServerLink:
             from promptmatte.links.shm import ShmServerLink
 
             return ShmServerLink(address)
+        case "touch":
+            from promptmatte.links.touch_shm import TouchShmServerLink
+
+            return TouchShmServerLink(address)
         case _:
             from promptmatte.links.zmq import ZmqServerLink
 
@@ -44,6 +48,11 @@ def open_client_link(address: str) -> ClientLink:
             from promptmatte.links.shm import ShmClientLink
 
             return ShmClientLink(address)
+        case "touch":
+            raise ConfigError(
+                f"expected a link that carries commands, shm:NAME or zmq:tcp://HOST:PORT; got "
+                f"{address[:80]!r}: TouchDesigner's Shared Mem TOPs carry pictures only"
+            )
         case _:
             from promptmatte.links.zmq import ZmqClientLink
 
@@ -57,6 +66,10 @@ def normalized_address(address: str) -> str:
             from promptmatte.links.shm import SCHEME, session_name
 
             return SCHEME + session_name(address)
+        case "touch":
+            from promptmatte.links.touch_shm import SCHEME, touch_name
+
+            return SCHEME + touch_name(address)
         case _:
             from promptmatte.links.zmq_sockets import ZmqAddress
 
@@ -65,8 +78,9 @@ def normalized_address(address: str) -> str:
 
 def _kind(address: str) -> str:
     kind, separator, _ = address.partition(":")
-    if separator and kind in ("shm", "zmq"):
+    if separator and kind in ("shm", "zmq", "touch"):
         return kind
     raise ConfigError(
-        f"expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571; got {address[:80]!r}"
+        "expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571, or touch:NAME for "
+        f"TouchDesigner's Shared Mem TOPs; got {address[:80]!r}"
     )
