@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import signal
 import sys
 import threading
@@ -152,7 +153,7 @@ def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:
 
 
 def _stop_after_input(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read1(4096):
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     stop.set()
 
