@@ -11,7 +11,7 @@ from typing import Any
 
 from promptmatte_td.mixing import PLACES
 
-Y_MATTE, Y_PICTURE, Y_COMPOSITE, Y_INFO, Y_TEXT, Y_SCRIPTS = 200, 50, -100, -250, -400, -550
+Y_MATTE, Y_PICTURE, Y_COMPOSITE, Y_INFO, Y_TEXT, Y_SCRIPTS = 300, 100, -50, -300, -430, -560
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,32 +69,32 @@ NODES: tuple[Node, ...] = (
          values={"outputresolution": "custom"}, about="what is sent to the server"),
     Node(name="script_matte", kind="scriptTOP", at=(400, Y_MATTE),
          values={"callbacks": "callbacks_matte"}, about="the newest matte, a channel a prompt"),
-    Node(name="out1", kind="outTOP", at=(1000, Y_MATTE), inputs=("script_matte",),
+    Node(name="out1", kind="outTOP", at=(1200, Y_MATTE), inputs=("script_matte",),
          about="matte"),
-    Node(name="script_picture", kind="scriptTOP", at=(400, Y_PICTURE),
+    Node(name="script_picture", kind="scriptTOP", at=(400, Y_PICTURE + 70),
          values={"callbacks": "callbacks_picture"}, about="the frame that the matte belongs to"),
     Node(name="switch_picture", kind="switchTOP", at=(600, Y_PICTURE),
          inputs=("script_picture", "in1"), values={"index": 0},
          about="the live picture while no mattes come"),
-    Node(name="out2", kind="outTOP", at=(1000, Y_PICTURE), inputs=("switch_picture",),
+    Node(name="out2", kind="outTOP", at=(1200, Y_PICTURE), inputs=("switch_picture",),
          about="picture, as late as the matte"),
     Node(name="reorder_alpha", kind="reorderTOP", at=(600, Y_COMPOSITE), inputs=("script_matte",),
          values={f"output{c}chan": "red" for c in RGBA}, about="one prompt's matte, everywhere"),
     Node(name="multiply_cutout", kind="multiplyTOP", at=(800, Y_COMPOSITE),
          inputs=("switch_picture", "reorder_alpha"), about="premultiplied"),
-    Node(name="script_foreground", kind="scriptTOP", at=(600, Y_COMPOSITE - 100),
+    Node(name="script_foreground", kind="scriptTOP", at=(800, Y_COMPOSITE - 110),
          values={"callbacks": "callbacks_foreground"}, about="with Fill at foreground"),
-    Node(name="switch_composite", kind="switchTOP", at=(900, Y_COMPOSITE),
+    Node(name="switch_composite", kind="switchTOP", at=(1000, Y_COMPOSITE),
          inputs=("multiply_cutout", "script_foreground"), values={"index": 0}),
-    Node(name="out3", kind="outTOP", at=(1000, Y_COMPOSITE), inputs=("switch_composite",),
+    Node(name="out3", kind="outTOP", at=(1200, Y_COMPOSITE), inputs=("switch_composite",),
          about="composite"),
     Node(name="script_info", kind="scriptCHOP", at=(400, Y_INFO),
          values={"callbacks": "callbacks_info"}, about="fps, latency, confidence ..."),
-    Node(name="out4", kind="outCHOP", at=(1000, Y_INFO), inputs=("script_info",), about="info"),
+    Node(name="out4", kind="outCHOP", at=(1200, Y_INFO), inputs=("script_info",), about="info"),
     Node(name="log", kind="fifoDAT", at=(400, Y_TEXT), values={"clamp": True, "maxlines": 500},
          about="what the server and the component say"),
-    Node(name="out5", kind="outDAT", at=(1000, Y_TEXT), inputs=("log",), about="log"),
-    Node(name="status", kind="textDAT", at=(600, Y_TEXT), about="the status line"),
+    Node(name="out5", kind="outDAT", at=(1200, Y_TEXT), inputs=("log",), about="log"),
+    Node(name="status", kind="textDAT", at=(200, Y_TEXT), about="the status line"),
     Node(name="readme", kind="textDAT", at=(0, Y_TEXT), about="how to use it"),
     Node(name="execute_frame", kind="executeDAT", at=(0, Y_SCRIPTS),
          values={"active": True, "framestart": True}, text=FRAME_CALLBACKS),
@@ -109,8 +109,8 @@ NODES: tuple[Node, ...] = (
     Node(name="callbacks_foreground", kind="textDAT", at=(800, Y_SCRIPTS),
          text=FOREGROUND_CALLBACKS),
     Node(name="callbacks_info", kind="textDAT", at=(1000, Y_SCRIPTS), text=INFO_CALLBACKS),
-    Node(name=EXTENSION, kind="textDAT", at=(0, Y_SCRIPTS - 150), about="starts the code"),
-    Node(name=CODE, kind="baseCOMP", at=(200, Y_SCRIPTS - 150), about="the code, as text"),
+    Node(name=EXTENSION, kind="textDAT", at=(0, Y_SCRIPTS - 130), about="starts the code"),
+    Node(name=CODE, kind="baseCOMP", at=(200, Y_SCRIPTS - 130), about="the code, as text"),
 )  # fmt: skip
 
 OUTPUTS = {"out1": "matte", "out2": "picture", "out3": "composite", "out4": "info", "out5": "log"}

@@ -64,10 +64,15 @@ def _numbered(name: str, label: str, kind: str, *, section_first: bool, help: st
     ]
 
 
+LABELS = {"encode_hz": "Encode rate"}
+"""Controls that are called otherwise here."""
+
+
 def _control_rows(control: Control) -> list[Row]:
     """A control as one row; a switch for each prompt as rows of their own, as a toggle has
     one field only."""
-    name, label = parameter_name(control.name), control.name.replace("_", " ").capitalize()
+    name = parameter_name(control.name)
+    label = LABELS.get(control.name, control.name.replace("_", " ").capitalize())
     unit = f" ({control.unit})" if control.unit else ""
     size = PLACES if control.scope == "channel" else 1
     help_text = f"{control.help}{unit}"
