@@ -18,6 +18,7 @@ from promptmatte.commands import (
     evaluate,
     models,
     serve,
+    td,
     train,
 )
 from promptmatte.errors import PromptMatteError
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"promptmatte {__version__}")
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, serve, control, cut, models, evaluate, train, doctor, conformance):
+    for command in (demo, serve, control, cut, models, evaluate, train, td, doctor, conformance):
         command.add_parser(commands)
     return parser
 

@@ -19,7 +19,7 @@ __all__ = [
 
 
 def open_server_link(address: str) -> ServerLink:
-    """The engine's end of shm:NAME, zmq:tcp://HOST:PORT or touch:NAME.
+    """The engine's end of shm:NAME, zmq:tcp://HOST:PORT, touch:NAME or cuda:NAME.
 
     ConfigError for an address that cannot be used, LinkError for one that is taken.
     """
@@ -32,6 +32,10 @@ def open_server_link(address: str) -> ServerLink:
             from promptmatte.links.touch_shm import TouchShmServerLink
 
             return TouchShmServerLink(address)
+        case "cuda":
+            from promptmatte.links.cuda_ipc import CudaServerLink
+
+            return CudaServerLink(address)
         case _:
             from promptmatte.links.zmq import ZmqServerLink
 
@@ -53,6 +57,11 @@ def open_client_link(address: str) -> ClientLink:
                 f"expected a link that carries commands, shm:NAME or zmq:tcp://HOST:PORT; got "
                 f"{address[:80]!r}: TouchDesigner's Shared Mem TOPs carry pictures only"
             )
+        case "cuda":
+            raise ConfigError(
+                f"expected a link that carries commands, shm:NAME or zmq:tcp://HOST:PORT; got "
+                f"{address[:80]!r}: it carries pictures only, to promptmatte_shm.cuda_client"
+            )
         case _:
             from promptmatte.links.zmq import ZmqClientLink
 
@@ -70,6 +79,10 @@ def normalized_address(address: str) -> str:
             from promptmatte.links.touch_shm import SCHEME, touch_name
 
             return SCHEME + touch_name(address)
+        case "cuda":
+            from promptmatte.links.cuda_ipc import SCHEME, session_name
+
+            return SCHEME + session_name(address)
         case _:
             from promptmatte.links.zmq_sockets import ZmqAddress
 
@@ -78,9 +91,10 @@ def normalized_address(address: str) -> str:
 
 def _kind(address: str) -> str:
     kind, separator, _ = address.partition(":")
-    if separator and kind in ("shm", "zmq", "touch"):
+    if separator and kind in ("shm", "zmq", "touch", "cuda"):
         return kind
     raise ConfigError(
-        "expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571, or touch:NAME for "
-        f"TouchDesigner's Shared Mem TOPs; got {address[:80]!r}"
+        "expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571, touch:NAME for "
+        "TouchDesigner's Shared Mem TOPs, or cuda:NAME for a program on the same NVIDIA card; "
+        f"got {address[:80]!r}"
     )

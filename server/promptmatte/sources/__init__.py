@@ -32,7 +32,7 @@ __all__ = [
 
 ACCEPTED = (
     "camera:0, a video or image file, a folder of images, a stream URL "
-    f"({', '.join(sorted(STREAM_SCHEMES))}), shm:NAME, zmq:ADDRESS, touch:NAME, "
+    f"({', '.join(sorted(STREAM_SCHEMES))}), shm:NAME, zmq:ADDRESS, touch:NAME, cuda:NAME, "
     f"test: or test:{'|'.join(CUT_OUTS)}"
 )
 
@@ -50,7 +50,7 @@ def open_source(
     if colon and kind == "test":
         things = (rest,) if rest else tuple(CUT_OUTS)
         return PicturesSource(TestPictures(things=things), name=spec, clock=clock, loop=loop)
-    if colon and kind in ("shm", "zmq", "touch"):
+    if colon and kind in ("shm", "zmq", "touch", "cuda"):
         return LinkSource(_link(spec, links))
     if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", spec):
         if scheme[1].lower() not in STREAM_SCHEMES:
