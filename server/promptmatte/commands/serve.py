@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from promptmatte.pipeline import Pipeline
     from promptmatte.sources import Source
 
-LINK_KINDS = ("shm:", "zmq:", "touch:")
+LINK_KINDS = ("shm:", "zmq:", "touch:", "cuda:")
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -46,14 +46,15 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--source", default="camera:0", metavar="S",
         help="camera:0, a video file or stream URL, a picture or folder, test:, shm:NAME, zmq:, "
-        "touch:NAME for a Shared Mem Out TOP (default: camera:0)",
+        "touch:NAME for a Shared Mem Out TOP, cuda:NAME for a program on the same NVIDIA card "
+        "(default: camera:0)",
     )  # fmt: skip
     add_prompt_options(parser, required=False)
     add_model_options(parser)
     parser.add_argument(
         "--out", action="append", metavar="ADDRESS",
-        help="shm:NAME, zmq:tcp://127.0.0.1:5571, or touch:NAME for a Shared Mem In TOP NAME_matte; "
-        f"may be repeated (default: {DEFAULT_SESSION})",
+        help="shm:NAME, zmq:tcp://127.0.0.1:5571, touch:NAME for a Shared Mem In TOP NAME_matte, "
+        f"or cuda:NAME; may be repeated (default: {DEFAULT_SESSION})",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
