@@ -28,7 +28,7 @@ def test_the_components_own_picture_goes_and_mattes_come_by_one_link(tmp_path: P
 def test_the_servers_own_source_and_zeromq(tmp_path: Path) -> None:
     program = touched(tmp_path / "promptmatte.exe")
     launch = Launch(program=f'"{program}"', link=LinkChoice(kind="zmq", port=6001),
-                    source="server", server_source="camera:1")  # fmt: skip
+                    source="camera:1")  # fmt: skip
     assert launch.command() == [
         str(program), "serve", "--source", "camera:1", "--out", "zmq:tcp://127.0.0.1:6001",
         "--until-input-ends",

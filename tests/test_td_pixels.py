@@ -42,9 +42,7 @@ def test_a_steady_stream_uses_the_same_few_arrays_again() -> None:
         held.append(pool.take((90, 160, 4)))
         places.add(held[-1].ctypes.data)
         del held[0]
-        assert all(a.ctypes.data != b.ctypes.data for a, b in itertools.pairwise(held)), (
-            turn
-        )
+        assert all(a.ctypes.data != b.ctypes.data for a, b in itertools.pairwise(held)), turn
     assert len(places) <= 5
 
 

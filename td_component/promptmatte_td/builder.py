@@ -122,9 +122,9 @@ def _make_parameters(component: Any, program: str) -> None:
     kept = {par.name: (par.mode, par.val, par.expr, par.bindExpr) for par in component.customPars}
     pages = {page.name: page for page in component.customPages}
     wanted = {name for rows in PAGES.values() for row in rows for name in row.names}
-    for par in list(component.customPars):
-        if par.name not in wanted:
-            par.destroy()
+    for name in kept:
+        if name not in wanted:
+            component.par[name].destroy()
     for title, rows in PAGES.items():
         page = pages.get(title) or component.appendCustomPage(title)
         for row in rows:

@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import td
+from promptmatte_shm import ShmError
 
 from promptmatte_td.engine import Engine
+from promptmatte_td.fast_paths import (
+    CUDA,
+    LABELS,
+    READBACK,
+    TOUCH,
+    CudaPath,
+    FastPath,
+    Offered,
+    SharedMemPath,
+)
 from promptmatte_td.launch import LaunchError
 from promptmatte_td.links import LinkUnavailableError, Modules
 from promptmatte_td.mixing import PLACES
@@ -24,6 +35,7 @@ from promptmatte_td.server_process import ServerProcess
 
 LOOK_EVERY_S = 0.1
 AUTOSTART_AFTER_S = 2.0
+PATH_RETRY_S = 1.0
 LOGGED_AT_ONCE = 20
 LINK_PARAMETERS = ("Link", "Session", "Host", "Port")
 FILE_NAME = "PromptMatte.tox"
@@ -44,6 +56,10 @@ class PromptMatteExt:
         self._presets = Presets(ownerComp.storage.setdefault("presets", {}))
         self._process = ServerProcess()
         self._engine: Engine | None = None
+        self._offered = Offered()
+        self._fast_path: FastPath | None = None
+        self._path_error = ""
+        self._path_retry_s = 0.0
         self._sender = ownerComp.op("resolution_sent")
         self._begun_s = time.monotonic()
         self._look_at_s = 0.0
@@ -61,9 +77,7 @@ class PromptMatteExt:
     def onDestroyTD(self) -> None:  # noqa: N802  TouchDesigner's name
         """The component goes, or its code is exchanged: threads end, and the server with them."""
         self._process.stop()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._close_engine()
 
     def OnFrameStart(self, frame: int) -> None:  # noqa: ARG002, N802
         """Once a frame: shows what has come, sends what is there, and now and then looks round."""
@@ -75,10 +89,13 @@ class PromptMatteExt:
     def OnValueChange(self, par: Any, prev: Any) -> None:  # noqa: ARG002, N802
         """A parameter has another value."""
         name = par.name
-        if name in WISHED or name == "Source":
+        if name in WISHED:
             self._wishes = True
         elif name in LINK_PARAMETERS:
             self._close_engine()
+        elif name in ("Source", "Fastpath"):
+            self._open_fast_path()
+            self._wishes = True
         elif name == "Model":
             self._choose_model(str(par.eval()))
         elif name == "Oscport":
@@ -219,9 +236,11 @@ class PromptMatteExt:
         if engine is not None:
             shown = engine.pictures.take()
             if shown is not None and self._panel.value("Active"):
-                self._outputs.show(shown, frame=frame)
-                self._component.op("script_info").cook(force=True)
-            self._send(engine, frame)
+                path = self._fast_path
+                image = path.image_of(shown.info) if path is not None else None
+                self._outputs.show(shown, image=image)
+            if self._panel.value("Active") and engine.pictures.connected:
+                self._send(engine, frame)
         if self._glide is not None:
             self._go_on_gliding(self._glide)
         if self._wishes and engine is not None:
@@ -229,20 +248,26 @@ class PromptMatteExt:
         if time.monotonic() >= self._look_at_s:
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
             self._look_round(engine)
+        self._component.op("script_info").cook(force=True)
 
     def _send(self, engine: Engine, frame: int) -> None:
+        if self._fast_path is not None:
+            self._fast_path.send(frame)
+            return
         pictures = engine.pictures
-        panel = self._panel
-        if not (pictures.connected and panel.value("Active") and panel.keys_own_picture):
+        if self._panel.path != READBACK:
             return
         if not pictures.ready:  # its thread still reads the array of the frame before
             self._busy += 1
             return
         floats = self._sender.numpyArray(delayed=True)
-        # A delayed array is the picture of the call before, as the documentation has it.
+        # A delayed array is the picture of the call before, as the documentation has it. How
+        # long its memory stays as it is, is not documented: it is read until the next call.
         drawn_at, captured_ns = self._asked
         self._asked = frame, time.monotonic_ns()
         if floats is not None and captured_ns:
+            if self._panel.value("Copyfirst"):
+                floats = floats.copy()
             pictures.offer(Offer(floats=floats, captured_ns=captured_ns, drawn_at=drawn_at))
 
     def _say_wish(self, engine: Engine) -> None:
@@ -269,10 +294,14 @@ class PromptMatteExt:
         self._outputs.look(
             when_lost=str(self._panel.value("Whenlost")),
             lost_s=float(self._panel.value("Losttime")),
+            still=self._panel.path in ("", TOUCH)
+            and engine is not None
+            and engine.pictures.connected,
         )
         self._outputs.composite_from(str(self._panel.value("Compositefrom")))
         self._take_lines()
         self._panel.fill_menu(("Preset",), self._presets.names)
+        self._panel.fill_menu(("Fastpath",), self._offered.names, LABELS)
         if engine is None:
             self._show_status(self._trouble)
             return
@@ -286,11 +315,10 @@ class PromptMatteExt:
                 fps=self._outputs.fps,
                 process=self._process.state,
                 process_failed=self._process.failed,
-                trouble=self._trouble or engine.pictures.error,
+                trouble=self._trouble or engine.pictures.error or self._path_trouble(),
             ),
             wrong=bool(report.refusal or self._process.failed),
         )
-        self._component.op("script_info").cook(force=True)
         self._start_by_itself(engine)
 
     def _fit_resolution(self) -> None:
@@ -323,8 +351,9 @@ class PromptMatteExt:
         self._panel.set({"Status": line})
         status = self._component.op("status")
         if status.text != line:
+            if status.text.partition(",")[0] != line.partition(",")[0]:  # not for each new rate
+                self._log(line)
             status.text = line
-            self._log(line)
         error = line if wrong else ""
         if error != self._error_shown:
             self._error_shown = error
@@ -346,7 +375,7 @@ class PromptMatteExt:
             status.get("fps") or 0.0,
             status.get("keyframes_hz") or 0.0,
             outputs.latency_ms,
-            outputs.delay_frames,
+            outputs.delay_frames(int(td.absTime.frame)),
             shown.age_ms if shown else 0.0,
             shown.anchor_seq if shown else -1,
             self._busy + (engine.missed + engine.pictures.misses if engine else 0),
@@ -367,13 +396,42 @@ class PromptMatteExt:
             self._say_trouble(str(error))
             return None
         self._trouble, self._wishes, self._asked = "", True, (0, 0)
+        self._open_fast_path()
         return self._engine
 
     def _close_engine(self) -> None:
+        self._close_fast_path()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
         self._trouble = ""
+
+    def _open_fast_path(self) -> None:
+        self._close_fast_path()
+        path, session = self._panel.path, self._panel.link().session
+        self._path_retry_s = time.monotonic() + PATH_RETRY_S
+        try:
+            if path == TOUCH:
+                self._fast_path = SharedMemPath(self._component, self._sender, session)
+            elif path == CUDA:
+                self._fast_path = CudaPath(self._sender, session)
+            self._path_error = ""
+        except (ShmError, td.tdError) as error:
+            self._path_error = f"{LABELS[path]}: {error}"
+
+    def _close_fast_path(self) -> None:
+        self._path_error = ""
+        if self._fast_path is not None:
+            self._fast_path.close()
+            self._fast_path = None
+
+    def _path_trouble(self) -> str:
+        """What keeps the chosen path from working; it is tried again now and then."""
+        if self._fast_path is not None:
+            return self._fast_path.trouble
+        if self._path_error and time.monotonic() > self._path_retry_s:
+            self._open_fast_path()
+        return self._path_error
 
     def _choose_model(self, name: str) -> None:
         engine = self._engine

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from promptmatte_td.links import LinkChoice
 
-OWN_CAMERA = "server"
-
 INSTALL = (
     "install PromptMatte on this machine (see Help) and give its folder, its Python or its "
     "promptmatte program in Server > Program"
@@ -27,28 +25,27 @@ class LaunchError(ValueError):
 class Launch:
     """How to start the server.
 
-    program: a folder (a checkout, or a virtual environment), a Python interpreter, uv or
-    promptmatte itself; empty to look for one. source: "top" for the component's own picture,
-    "server" for what server_source names. options: more of `promptmatte serve`, as typed.
+    program: a folder (a checkout, or a virtual environment), a Python interpreter or
+    promptmatte itself; empty to look for one. source: as of `promptmatte serve`; empty for
+    frames that come over the link. options: more of `promptmatte serve`, as typed.
     """
 
     program: str
     link: LinkChoice
-    source: str = "top"
-    server_source: str = "camera:0"
+    source: str = ""
     model: str = ""
     options: str = ""
 
     def command(self) -> list[str]:
         """The program and its arguments; LaunchError."""
         address = self.link.address
-        source = self.server_source if self.source == OWN_CAMERA else address
         try:
             more = shlex.split(self.options, posix=os.name != "nt")
         except ValueError as error:
             raise LaunchError(f"expected options as on a command line; {error}") from error
         return [
-            *program_command(self.program), "serve", "--source", source, "--out", address,
+            *program_command(self.program), "serve", "--source", self.source or address,
+            "--out", address,
             *(["--model", self.model] if self.model else []), "--until-input-ends", *more,
         ]  # fmt: skip
 

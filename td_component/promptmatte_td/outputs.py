@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from promptmatte_td.fast_paths import KeptImage
 from promptmatte_td.pictures import Shown
 from promptmatte_td.pixels import Bytes
 
@@ -18,8 +19,8 @@ CUT_OUT, FOREGROUND = 0, 1
 RATE_OVER_S = 1.0
 
 
-def _plane(value: int) -> Bytes:
-    return np.full((1, 1, 1), value, np.uint8)
+def _plane(value: int, size_hw: tuple[int, ...]) -> Bytes:
+    return np.full((*size_hw, 1), value, np.uint8)
 
 
 class Outputs:
@@ -32,13 +33,14 @@ class Outputs:
                                                   "script_foreground")
         }  # fmt: skip
         self._shown: Shown | None = None
-        self._alpha = _plane(0)
+        self._image: KeptImage | None = None
+        self._alpha = _plane(0, (1, 1))
         self._lost = True
         self._shown_at_s = time.monotonic()
         self._times: deque[float] = deque(maxlen=256)
         self._reordered = ""
         self.latency_ms = 0.0
-        self.delay_frames = 0
+        self._drawn_at = -1
 
     @property
     def shown(self) -> Shown | None:
@@ -53,28 +55,42 @@ class Outputs:
             self._times.popleft()
         return len(self._times) / RATE_OVER_S
 
-    def show(self, shown: Shown, *, frame: int) -> None:
-        """Shows a matte, its picture and its foreground from this frame on."""
-        self._shown, self._alpha, self._lost = shown, shown.alpha, False
+    def delay_frames(self, frame: int) -> int:
+        """How many frames ago the picture that is shown was the input; 0 while it is live."""
+        return 0 if self._lost or self._drawn_at < 0 else frame - self._drawn_at
+
+    def show(self, shown: Shown, *, image: KeptImage | None = None) -> None:
+        """Shows a matte, its picture and its foreground from now on.
+
+        image: the matte's frame where it was kept on the card.
+        """
+        self._shown, self._alpha, self._image, self._lost = shown, shown.alpha, image, False
         self._shown_at_s = time.monotonic()
         self._times.append(self._shown_at_s)
-        if shown.drawn_at >= 0:
-            self.delay_frames = frame - shown.drawn_at
+        drawn_at = image.drawn_at if image is not None else shown.drawn_at
+        self._drawn_at = drawn_at
+        if drawn_at >= 0:
             self.latency_ms = (time.monotonic_ns() - shown.info.captured_ns) / 1e6
-        self._switch("switch_picture", DELAYED if shown.picture is not None else LIVE)
+        delayed = shown.picture is not None or image is not None
+        self._switch("switch_picture", DELAYED if delayed else LIVE)
         self._switch("switch_composite", CUT_OUT if shown.foreground is None else FOREGROUND)
         self._cook("script_matte")
-        if shown.picture is not None:
+        if delayed:
             self._cook("script_picture")
         if shown.foreground is not None:
             self._cook("script_foreground")
 
-    def look(self, *, when_lost: str, lost_s: float) -> None:
-        """Shows what a person chose for when mattes stop, once none has come for lost_s."""
-        if self._lost or when_lost == HOLD or time.monotonic() - self._shown_at_s < lost_s:
+    def look(self, *, when_lost: str, lost_s: float, still: bool) -> None:
+        """Shows what a person chose for when mattes stop, once none has come for lost_s.
+
+        still: the server may have seen no new picture, which is no loss.
+        """
+        if self._lost or still or when_lost == HOLD:
+            return
+        if time.monotonic() - self._shown_at_s < lost_s:
             return
         self._lost = True
-        self._alpha = _plane(255 if when_lost == FULL else 0)
+        self._alpha = _plane(255 if when_lost == FULL else 0, self._alpha.shape[:2])
         self._switch("switch_picture", LIVE)
         self._switch("switch_composite", CUT_OUT)
         self._cook("script_matte")
@@ -98,9 +114,11 @@ class Outputs:
 
     def cook_picture(self, top: Any) -> None:
         """Uploads the matte's own frame."""
-        shown = self._shown
-        if shown is not None and shown.picture is not None:
-            top.copyNumpyArray(shown.picture)
+        if self._image is not None:
+            image = self._image.image
+            top.copyCUDAMemory(image.ptr, image.size, image.shape)
+        elif self._shown is not None and self._shown.picture is not None:
+            top.copyNumpyArray(self._shown.picture)
 
     def cook_foreground(self, top: Any) -> None:
         """Uploads the foreground that the server cut out."""

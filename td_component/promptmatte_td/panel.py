@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from promptmatte_td.conversation import Report, Wish
-from promptmatte_td.launch import OWN_CAMERA, Launch
+from promptmatte_td.fast_paths import READBACK, TOUCH, source_of
+from promptmatte_td.launch import Launch
 from promptmatte_td.links import LinkChoice
 from promptmatte_td.mixing import PLACES, Places, PromptText
 from promptmatte_td.parameters import (
@@ -18,6 +19,10 @@ from promptmatte_td.parameters import (
 )
 
 PICTURE_FILL = "picture"
+OWN_SOURCE = "server"
+
+
+NO_LABELS: Mapping[str, str] = {}
 
 
 class Panel:
@@ -38,7 +43,9 @@ class Panel:
             if parameter.mode.name == "CONSTANT" and parameter.val != value:
                 parameter.val = value
 
-    def fill_menu(self, names: Iterable[str], choices: Iterable[str]) -> None:
+    def fill_menu(
+        self, names: Iterable[str], choices: Iterable[str], labels: Mapping[str, str] = NO_LABELS
+    ) -> None:
         """Gives menus these choices; a value that is not among them stays to be seen."""
         choices = tuple(choices)
         for name in names:
@@ -49,7 +56,7 @@ class Panel:
             chosen = parameter.val
             kept = () if parameter.isString or chosen in choices else (chosen,)
             parameter.menuNames = [*choices, *kept]
-            parameter.menuLabels = [*choices, *kept]
+            parameter.menuLabels = [labels.get(name, name) for name in (*choices, *kept)]
             if parameter.val != chosen:
                 parameter.val = chosen
 
@@ -67,16 +74,23 @@ class Panel:
         return Launch(
             program=str(self.value("Program")),
             link=self.link(),
-            source=str(self.value("Source")),
-            server_source=str(self.value("Serversource")).strip(),
+            source=self._source(),
             model=str(self.value("Model")),
             options=str(self.value("Serveroptions")),
         )
 
+    def _source(self) -> str:
+        if str(self.value("Source")) == OWN_SOURCE:
+            return str(self.value("Serversource")).strip()
+        path = self.path
+        return "" if path == READBACK else source_of(path, self.link().session)
+
     @property
-    def keys_own_picture(self) -> bool:
-        """Whether the component's input is keyed, and not what the server opens itself."""
-        return str(self.value("Source")) != OWN_CAMERA
+    def path(self) -> str:
+        """How the input reaches the server; empty when the server has a source of its own."""
+        if str(self.value("Source")) == OWN_SOURCE:
+            return ""
+        return str(self.value("Fastpath"))
 
     def prompts(self) -> Places:
         """What is typed."""
@@ -89,7 +103,7 @@ class Panel:
     def wish(self) -> Wish:
         """All that the server is to do."""
         stream = {control: self.value(name) for control, name in STREAM_CONTROLS.items()}
-        if not self.keys_own_picture and stream["fill"] == "none":
+        if self.path in ("", TOUCH) and stream["fill"] == "none":
             stream["fill"] = PICTURE_FILL  # else nobody here would have the picture
         return Wish(
             prompts=self.prompts(),

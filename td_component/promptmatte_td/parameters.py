@@ -180,6 +180,9 @@ PAGES: dict[str, list[Row]] = {
             "except with hold."),
         Row(name="Losttime", label="After (s)", kind=FLOAT, default=1.0, low=0.1, high=10.0,
             help="How long a while is."),
+        Row(name="Copyfirst", label="Copy pictures first", kind=TOGGLE, default=False,
+            help="Copies each picture before it is handed on, which costs milliseconds. For the "
+            "case that pictures are torn without it."),
         Row(name="Oscport", label="OSC port", kind=INT, default=0, low=0, high=65535, section=True,
             help="Listens for OSC on this port; 0 does not."),
         Row(name="Serveroptions", label="Server options", kind=TEXT,

@@ -186,7 +186,7 @@ class PictureThread:
             return kept
         if received.fill_channels == 3:
             return received.fill, -1
-        self.misses += 1
+        self.misses += bool(self._kept)
         return None, -1
 
     def _waits_for(self, version: int) -> bool:
