@@ -21,11 +21,6 @@ class Engine:
         self.pictures = PictureThread(self._link, mixes)
         self.conversation = Conversation(self._link, mixes)
 
-    @property
-    def missed(self) -> int:
-        """Mattes that newer ones replaced before they were read."""
-        return self._link.status.missed
-
     def close(self) -> threading.Thread:
         """Ends the threads and the link on a thread of its own, which may be waited for."""
         closing = threading.Thread(target=self._close, name="promptmatte-td-closing", daemon=True)

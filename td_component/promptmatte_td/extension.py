@@ -61,9 +61,13 @@ class PromptMatteExt:
         self._path_error = ""
         self._path_retry_s = 0.0
         self._sender = ownerComp.op("resolution_sent")
+        self._info_chop = ownerComp.op("script_info")
         self._begun_s = time.monotonic()
         self._look_at_s = 0.0
-        self._wishes = True
+        self._wishes = self._stale = True
+        self._active = self._copy_first = False
+        self._path = ""
+        self._info = self._told_info = (0.0,) * len(INFO_CHANNELS)
         self._fade_s: float | None = None
         self._glide: Glide | None = None
         self._asked = (0, 0)
@@ -88,6 +92,7 @@ class PromptMatteExt:
 
     def OnValueChange(self, par: Any, prev: Any) -> None:  # noqa: ARG002, N802
         """A parameter has another value."""
+        self._stale = True
         name = par.name
         if name in WISHED:
             self._wishes = True
@@ -144,9 +149,15 @@ class PromptMatteExt:
 
     def CookInfo(self, scriptOp: Any) -> None:  # noqa: N802, N803
         """Script CHOP script_info: one sample of each of INFO_CHANNELS."""
-        scriptOp.clear()
-        for name, value in zip(INFO_CHANNELS, self._info(), strict=True):
-            scriptOp.appendChan(name)[0] = float(value)
+        if scriptOp.numChans != len(INFO_CHANNELS):
+            scriptOp.clear()
+            self._told_info = (float("nan"),) * len(INFO_CHANNELS)
+            for name in INFO_CHANNELS:
+                scriptOp.appendChan(name)
+        for index, value in enumerate(self._info):
+            if value != self._told_info[index]:
+                scriptOp[index][0] = value
+        self._told_info = self._info
 
     # --- what people call
 
@@ -232,14 +243,19 @@ class PromptMatteExt:
     # --- one frame
 
     def _turn(self, frame: int) -> None:
+        if self._stale:
+            self._stale = False
+            self._active = bool(self._panel.value("Active"))
+            self._copy_first = bool(self._panel.value("Copyfirst"))
+            self._path = self._panel.path
         engine = self._engine or self._opened()
         if engine is not None:
             shown = engine.pictures.take()
-            if shown is not None and self._panel.value("Active"):
+            if shown is not None and self._active:
                 path = self._fast_path
                 image = path.image_of(shown.info) if path is not None else None
                 self._outputs.show(shown, image=image)
-            if self._panel.value("Active") and engine.pictures.connected:
+            if self._active and engine.pictures.connected:
                 self._send(engine, frame)
         if self._glide is not None:
             self._go_on_gliding(self._glide)
@@ -248,14 +264,20 @@ class PromptMatteExt:
         if time.monotonic() >= self._look_at_s:
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
             self._look_round(engine)
-        self._component.op("script_info").cook(force=True)
+        self._tell_info(engine, frame)
+
+    def _tell_info(self, engine: Engine | None, frame: int) -> None:
+        info = self._newest_info(engine, frame)
+        if info != self._info:
+            self._info = info
+            self._info_chop.cook(force=True)
 
     def _send(self, engine: Engine, frame: int) -> None:
         if self._fast_path is not None:
             self._fast_path.send(frame)
             return
         pictures = engine.pictures
-        if self._panel.path != READBACK:
+        if self._path != READBACK:
             return
         if not pictures.ready:  # its thread still reads the array of the frame before
             self._busy += 1
@@ -266,7 +288,7 @@ class PromptMatteExt:
         drawn_at, captured_ns = self._asked
         self._asked = frame, time.monotonic_ns()
         if floats is not None and captured_ns:
-            if self._panel.value("Copyfirst"):
+            if self._copy_first:
                 floats = floats.copy()
             pictures.offer(Offer(floats=floats, captured_ns=captured_ns, drawn_at=drawn_at))
 
@@ -294,9 +316,7 @@ class PromptMatteExt:
         self._outputs.look(
             when_lost=str(self._panel.value("Whenlost")),
             lost_s=float(self._panel.value("Losttime")),
-            still=self._panel.path in ("", TOUCH)
-            and engine is not None
-            and engine.pictures.connected,
+            still=self._path in ("", TOUCH) and engine is not None and engine.pictures.connected,
         )
         self._outputs.composite_from(str(self._panel.value("Compositefrom")))
         self._take_lines()
@@ -365,21 +385,23 @@ class PromptMatteExt:
         for _ in range(min(LOGGED_AT_ONCE, len(self._process.lines))):
             self._log(self._process.lines.popleft())
 
-    def _info(self) -> tuple[float, ...]:
-        engine, outputs = self._engine, self._outputs
+    def _newest_info(self, engine: Engine | None, frame: int) -> tuple[float, ...]:
+        """A value for each of INFO_CHANNELS."""
+        outputs = self._outputs
         shown = outputs.shown
+        pictures = engine.pictures if engine else None
         status = engine.conversation.report.status if engine else {}
         return (
-            engine is not None and engine.pictures.connected,
+            float(pictures is not None and pictures.connected),
             outputs.fps,
             status.get("fps") or 0.0,
             status.get("keyframes_hz") or 0.0,
             outputs.latency_ms,
-            outputs.delay_frames(int(td.absTime.frame)),
+            float(outputs.delay_frames(frame)),
             shown.age_ms if shown else 0.0,
-            shown.anchor_seq if shown else -1,
-            self._busy + (engine.missed + engine.pictures.misses if engine else 0),
-            sum(status.get("dropped", {}).values()),
+            float(shown.anchor_seq) if shown else -1.0,
+            float(self._busy + (pictures.missed if pictures else 0)),
+            float(sum(status.get("dropped", {}).values())),
             *(tuple(shown.confidence if shown else ()) + (0.0,) * PLACES)[:PLACES],
         )
 

@@ -39,6 +39,7 @@ class Outputs:
         self._shown_at_s = time.monotonic()
         self._times: deque[float] = deque(maxlen=256)
         self._reordered = ""
+        self._switched: dict[str, int] = {}
         self.latency_ms = 0.0
         self._drawn_at = -1
 
@@ -130,6 +131,6 @@ class Outputs:
         self._tops[name].cook(force=True)
 
     def _switch(self, name: str, index: int) -> None:
-        switch = self._component.op(name)
-        if switch.par.index != index:
-            switch.par.index = index
+        if self._switched.get(name) != index:
+            self._switched[name] = index
+            self._component.op(name).par.index = index

@@ -84,8 +84,9 @@ class PictureThread:
         self.ready = True
         self.connected = False
         """Whether the server shows life."""
-        self.misses = 0
-        """Mattes whose frame was no longer there."""
+        self.missed = 0
+        """Mattes that newer ones replaced, or whose frame was no longer there."""
+        self._lost_frames = 0
         self.error = ""
         self._thread = threading.Thread(
             target=self._run, name="promptmatte-td-pictures", daemon=True
@@ -115,7 +116,9 @@ class PictureThread:
                     self._offered.clear()
                     self._send()
                 self._receive()
-                self.connected = self._link.status.connected
+                status = self._link.status
+                self.connected = status.connected
+                self.missed = status.missed + self._lost_frames
         except Exception as error:
             logger.exception("the picture thread failed")
             self.error = f"pictures stopped: {type(error).__name__}: {error}"
@@ -186,7 +189,7 @@ class PictureThread:
             return kept
         if received.fill_channels == 3:
             return received.fill, -1
-        self.misses += bool(self._kept)
+        self._lost_frames += bool(self._kept)
         return None, -1
 
     def _waits_for(self, version: int) -> bool:
