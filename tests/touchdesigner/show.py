@@ -33,7 +33,7 @@ class Show:
     def __init__(self, pictures: np.ndarray) -> None:
         """pictures: uint8 [n, h, w, 3], top row first, shown in turn."""
         self.bench = td_bench.Bench(SETTINGS["project"], build=SETTINGS.get("build", 2025),
-                                    poison_arrays=False)  # fmt: skip
+                                    poison_arrays=SETTINGS.get("poison_arrays", False))  # fmt: skip
         builder = Path(SETTINGS["export"]) / "promptmatte_td" / "build_component.py"
         runpy.run_path(str(builder), run_name="build")
         self.component = self.bench.op("/project1/PromptMatte")
