@@ -19,7 +19,6 @@ from promptmatte_shm import PixelFormat
 ROOT = Path(__file__).parents[1]
 PYTHON_CLIENT = [sys.executable, "-m", "promptmatte.conformance.python_client"]
 MUTANTS = Path(__file__).parent / "conformance_mutants.py"
-STALE = "session.stale-matte"
 EXITS_AT_ONCE = [sys.executable, "-c", ""]
 
 
@@ -37,13 +36,7 @@ def failures(command: list[str], names: list[str], limit_s: float = 20.0) -> lis
 
 
 def test_the_python_client_passes() -> None:
-    names = [check.name for check in CHECKS if check.name != STALE]
-    assert failures(PYTHON_CLIENT, names) == []
-
-
-@pytest.mark.xfail(strict=True, reason="ClientSession stays with a killed server's ring of mattes")
-def test_the_python_client_passes_the_check_of_a_stale_matte() -> None:
-    assert failures(PYTHON_CLIENT, [STALE]) == []
+    assert failures(PYTHON_CLIENT, [check.name for check in CHECKS]) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="built by hand there, see its README")

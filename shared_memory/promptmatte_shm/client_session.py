@@ -135,14 +135,17 @@ class ClientSession:
             if connection is not None and not connection.directory.closed:
                 connection.directory.visit()
                 alive = connection.heartbeat.look(connection.directory.heartbeat)
+            # A heart that beats again may be another server's, in the memory of a killed one.
+            resumed = alive and not self._connected
+            if resumed or (not alive and time.monotonic() >= self._next_look_s):
+                self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
+                self._join()
+                alive = alive and self._connection is connection
             if alive != self._connected:
                 self._connected = alive
                 logger.info(
                     "session %s: %s", self.name, "connected" if alive else "server is silent"
                 )
-            if not alive and time.monotonic() >= self._next_look_s:
-                self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
-                self._join()
             return self._connection
 
     def _join(self) -> None:

@@ -15,11 +15,17 @@ if sys.platform == "win32":
     def _lock(fd: int) -> None:
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(fd: int) -> None:
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
     def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 class LockFile:
@@ -52,5 +58,6 @@ class LockFile:
     def release(self) -> None:
         """Frees the lock; safe to call twice."""
         if self._fd >= 0:
+            _unlock(self._fd)  # closing alone would leave it to a child that was forked meanwhile
             os.close(self._fd)
             self._fd = -1
