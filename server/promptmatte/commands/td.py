@@ -6,12 +6,12 @@ import argparse
 import shutil
 from pathlib import Path
 
+import promptmatte_shm
 import promptmatte_td
 from promptmatte_td.embedding import PACKAGES, read_sources
 from rich.console import Console
 
 import promptmatte
-import promptmatte_shm
 from promptmatte.commands.options import Subparsers
 from promptmatte.errors import ConfigError
 
