@@ -8,19 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import td
-from promptmatte_shm import ShmError
 
 from promptmatte_td.engine import Engine
-from promptmatte_td.fast_paths import (
-    CUDA,
-    LABELS,
-    READBACK,
-    TOUCH,
-    CudaPath,
-    FastPath,
-    Offered,
-    SharedMemPath,
-)
+from promptmatte_td.fast_paths import LABELS, READBACK, TOUCH, ChosenPath, Offered
 from promptmatte_td.launch import LaunchError
 from promptmatte_td.links import LinkUnavailableError, Modules
 from promptmatte_td.mixing import PLACES
@@ -35,7 +25,6 @@ from promptmatte_td.server_process import ServerProcess
 
 LOOK_EVERY_S = 0.1
 AUTOSTART_AFTER_S = 2.0
-PATH_RETRY_S = 1.0
 LOGGED_AT_ONCE = 20
 LINK_PARAMETERS = ("Link", "Session", "Host", "Port")
 FILE_NAME = "PromptMatte.tox"
@@ -57,10 +46,8 @@ class PromptMatteExt:
         self._process = ServerProcess()
         self._engine: Engine | None = None
         self._offered = Offered()
-        self._fast_path: FastPath | None = None
-        self._path_error = ""
-        self._path_retry_s = 0.0
         self._sender = ownerComp.op("resolution_sent")
+        self._fast = ChosenPath(ownerComp, self._sender)
         self._info_chop = ownerComp.op("script_info")
         self._begun_s = time.monotonic()
         self._look_at_s = 0.0
@@ -99,7 +86,7 @@ class PromptMatteExt:
         elif name in LINK_PARAMETERS:
             self._close_engine()
         elif name in ("Source", "Fastpath"):
-            self._open_fast_path()
+            self._choose_path()
             self._wishes = True
         elif name == "Model":
             self._choose_model(str(par.eval()))
@@ -252,9 +239,7 @@ class PromptMatteExt:
         if engine is not None:
             shown = engine.pictures.take()
             if shown is not None and self._active:
-                path = self._fast_path
-                image = path.image_of(shown.info) if path is not None else None
-                self._outputs.show(shown, image=image)
+                self._outputs.show(shown, image=self._fast.image_of(shown.info))
             if self._active and engine.pictures.connected:
                 self._send(engine, frame)
         if self._glide is not None:
@@ -273,11 +258,9 @@ class PromptMatteExt:
             self._info_chop.cook(force=True)
 
     def _send(self, engine: Engine, frame: int) -> None:
-        if self._fast_path is not None:
-            self._fast_path.send(frame)
-            return
         pictures = engine.pictures
         if self._path != READBACK:
+            self._fast.send(frame)
             return
         if not pictures.ready:  # its thread still reads the array of the frame before
             self._busy += 1
@@ -335,7 +318,7 @@ class PromptMatteExt:
                 fps=self._outputs.fps,
                 process=self._process.state,
                 process_failed=self._process.failed,
-                trouble=self._trouble or engine.pictures.error or self._path_trouble(),
+                trouble=self._trouble or engine.pictures.error or self._fast.trouble(),
             ),
             wrong=bool(report.refusal or self._process.failed),
         )
@@ -418,42 +401,18 @@ class PromptMatteExt:
             self._say_trouble(str(error))
             return None
         self._trouble, self._wishes, self._asked = "", True, (0, 0)
-        self._open_fast_path()
+        self._choose_path()
         return self._engine
 
     def _close_engine(self) -> None:
-        self._close_fast_path()
+        self._fast.close()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
         self._trouble = ""
 
-    def _open_fast_path(self) -> None:
-        self._close_fast_path()
-        path, session = self._panel.path, self._panel.link().session
-        self._path_retry_s = time.monotonic() + PATH_RETRY_S
-        try:
-            if path == TOUCH:
-                self._fast_path = SharedMemPath(self._component, self._sender, session)
-            elif path == CUDA:
-                self._fast_path = CudaPath(self._sender, session)
-            self._path_error = ""
-        except (ShmError, td.tdError) as error:
-            self._path_error = f"{LABELS[path]}: {error}"
-
-    def _close_fast_path(self) -> None:
-        self._path_error = ""
-        if self._fast_path is not None:
-            self._fast_path.close()
-            self._fast_path = None
-
-    def _path_trouble(self) -> str:
-        """What keeps the chosen path from working; it is tried again now and then."""
-        if self._fast_path is not None:
-            return self._fast_path.trouble
-        if self._path_error and time.monotonic() > self._path_retry_s:
-            self._open_fast_path()
-        return self._path_error
+    def _choose_path(self) -> None:
+        self._fast.choose(self._panel.path, self._panel.link().session)
 
     def _choose_model(self, name: str) -> None:
         engine = self._engine

@@ -28,6 +28,7 @@ LABELS = {
 KEPT_IMAGES = 16
 SHARED_MEM_OUT = "sharedmemout_sent"
 UNREAD_AFTER_S = 3.0
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,3 +196,52 @@ class CudaPath:
         threading.Thread(
             target=self._sender.close, name="promptmatte-td-closing", daemon=True
         ).start()
+
+
+class ChosenPath:
+    """The way that is chosen, if it is one of these; tried again while it cannot be opened."""
+
+    def __init__(self, component: Any, sender: Any) -> None:
+        self._component = component
+        self._sender = sender
+        self._choice = ("", "")
+        self._open: FastPath | None = None
+        self._error = ""
+        self._retry_s = 0.0
+
+    def choose(self, path: str, session: str) -> None:
+        """Opens this way in place of the one before; READBACK and "" open none."""
+        self.close()
+        self._choice = path, session
+        self._retry_s = time.monotonic() + RETRY_S
+        try:
+            if path == TOUCH:
+                self._open = SharedMemPath(self._component, self._sender, session)
+            elif path == CUDA:
+                self._open = CudaPath(self._sender, session)
+        except (ShmError, td.tdError) as error:
+            self._error = f"{LABELS[path]}: {error}"
+
+    def send(self, frame: int) -> None:
+        """Sends the input, where a way is open."""
+        if self._open is not None:
+            self._open.send(frame)
+
+    def image_of(self, info: FrameInfo) -> KeptImage | None:
+        """The frame of a matte, where it was kept on the card."""
+        return self._open.image_of(info) if self._open is not None else None
+
+    def trouble(self) -> str:
+        """What keeps the chosen way from working; empty when nothing does."""
+        if self._open is not None:
+            return self._open.trouble
+        if self._error and time.monotonic() > self._retry_s:
+            self.choose(*self._choice)
+        return self._error
+
+    def close(self) -> None:
+        """Leaves the way."""
+        self._error = ""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
