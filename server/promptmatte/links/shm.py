@@ -35,7 +35,8 @@ def session_name(address: str) -> str:
 
 
 @contextmanager
-def _link_errors() -> Iterator[None]:
+def link_errors() -> Iterator[None]:
+    """Inside, what the memory reports is a LinkError."""
     try:
         yield
     except ShmError as error:
@@ -49,7 +50,7 @@ class ShmServerLink:
         """Opens the link; ConfigError for an unusable address, LinkError if another
         server has the session."""
         self._address = address
-        with _link_errors():
+        with link_errors():
             self._session = ServerSession(session_name(address))
 
     @property
@@ -64,17 +65,17 @@ class ShmServerLink:
 
     def latest_frame(self, timeout_s: float = 0.0) -> Frame | None:
         """The newest unseen frame a client sent; None when none came in time."""
-        with _link_errors():
+        with link_errors():
             return self._session.latest_frame(timeout_s)
 
     def send_matte(self, matte: Matte) -> None:
         """Publishes a matte; LinkError if there is no memory for its size."""
-        with _link_errors():
+        with link_errors():
             self._session.send_matte(matte)
 
     def serve(self, handler: CommandHandler) -> None:
         """Starts answering commands, once."""
-        with _link_errors():
+        with link_errors():
             self._session.serve(partial(answer, handler))
 
     def close(self) -> None:
@@ -96,12 +97,12 @@ class ShmClientLink:
 
     def send_frame(self, frame: Frame) -> None:
         """Hands the server a frame; dropped while there is none."""
-        with _link_errors():
+        with link_errors():
             self._session.send_frame(frame)
 
     def latest_matte(self, timeout_s: float = 0.0, *, with_fill: bool = True) -> Matte | None:
         """The newest unseen matte, without its fill if so wanted; None when none came in time."""
-        with _link_errors():
+        with link_errors():
             return self._session.latest_matte(timeout_s, with_fill=with_fill)
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:

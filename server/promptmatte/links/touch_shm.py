@@ -12,15 +12,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from promptmatte_shm.errors import ShmError
 from promptmatte_shm.lockfile import LockFile
 
 from promptmatte.errors import ConfigError, LinkError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links.protocol import CommandHandler, LinkStatus
+from promptmatte.links.shm import link_errors
 from promptmatte.links.touch_layout import ROW_ORDER, RowOrder
 from promptmatte.links.touch_memory import NamedMemory, system_memory
 from promptmatte.links.touch_reader import TouchReader
@@ -45,14 +44,6 @@ def touch_name(address: str) -> str:
             f"'_', '.' or '-'; got {address[:80]!r}"
         )
     return name
-
-
-@contextmanager
-def _link_errors() -> Iterator[None]:
-    try:
-        yield
-    except ShmError as error:
-        raise LinkError(str(error)) from error
 
 
 class TouchShmServerLink:
@@ -81,7 +72,7 @@ class TouchShmServerLink:
             )
         self._clock = clock
         self._lock_file = LockFile(f"touch.{name}", "server")
-        with _link_errors():
+        with link_errors():
             if not self._lock_file.acquire():
                 raise LinkError(f"{address} is in use by another server: stop it or rename it")
             self._reader = TouchReader(name, memory, row_order, clock)
@@ -122,7 +113,7 @@ class TouchShmServerLink:
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            with self._reading, _link_errors():
+            with self._reading, link_errors():
                 self._check_open()
                 frame = self._reader.poll()
             left_s = deadline_s - time.monotonic()
@@ -133,7 +124,7 @@ class TouchShmServerLink:
     def send_matte(self, matte: Matte) -> None:
         """Shows a matte; never waits longer than a few milliseconds. LinkError if there is
         no memory for its size."""
-        with self._writing, _link_errors():
+        with self._writing, link_errors():
             self._check_open()
             whole = self._alpha.put(matte.alpha)
             if matte.fill is not None:
