@@ -9,7 +9,7 @@ from typing import Any
 import td
 
 from promptmatte_td import embedding
-from promptmatte_td.network import CODE, EXTENSION, NODES, Node
+from promptmatte_td.network import CODE, EXTENSION, FILE_NAME, NODES, Node
 from promptmatte_td.parameters import (
     FILE,
     FLOAT,
@@ -49,7 +49,7 @@ def build_and_save(folder: Path, sources: Mapping[str, str]) -> str:
     components = there or [_new_component()]
     for component in components:
         update(component, sources, readme=readme, program=program_of(folder))
-    path = str(Path(td.project.folder) / f"{NAME}.tox")
+    path = str(Path(td.project.folder) / FILE_NAME)
     components[0].save(path)
     done = "made" if made else "brought up to date"
     return f"{done} {', '.join(c.path for c in components)}; saved {path}"

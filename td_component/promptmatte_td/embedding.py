@@ -72,6 +72,11 @@ def module_name(dat: str) -> str:
     return dat.replace("__", ".")
 
 
+def is_package(name: str, names: Iterable[str]) -> bool:
+    """Whether others of these modules lie inside the one of this name."""
+    return any(other.startswith(f"{name}.") for other in names)
+
+
 class EmbeddedCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Imports modules from their sources and keeps them out of everybody's sight.
 
@@ -130,4 +135,4 @@ class EmbeddedCode(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def is_package(self, fullname: str) -> bool:
         """Whether other embedded modules lie inside it."""
-        return any(name.startswith(f"{fullname}.") for name in self._sources)
+        return is_package(fullname, self._sources)

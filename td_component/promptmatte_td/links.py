@@ -91,7 +91,7 @@ class ShmLink:
         except SessionNameError as error:
             raise LinkUnavailableError(str(error)) from error
         self._mattes, self._fills, self._opaque = BytesPool(), BytesPool(), BytesPool()
-        self._shapes: tuple[tuple[int, ...], tuple[int, ...]] = ((1, 1, 1), (1, 1, 3))
+        self._waiting = self._mattes.take((1, 1, 1)), self._fills.take((1, 1, 3))
 
     @property
     def status(self) -> LinkStatus:
@@ -104,7 +104,7 @@ class ShmLink:
 
     def receive(self) -> Received | None:
         """The newest unseen matte; called from one thread."""
-        alpha, fill = self._mattes.take(self._shapes[0]), self._fills.take(self._shapes[1])
+        alpha, fill = self._waiting
         matte = self._session.latest_matte(out=upright(alpha), fill_out=upright(fill))
         if matte is None:
             return None
@@ -112,7 +112,7 @@ class ShmLink:
             alpha = _turned(matte.alpha)
         if matte.fill is not None and matte.fill.base is not fill.base:
             fill = _turned(matte.fill)
-        self._shapes = alpha.shape, fill.shape
+        self._waiting = self._mattes.take(alpha.shape), self._fills.take(fill.shape)
         return Received(
             matte=matte,
             alpha=alpha,

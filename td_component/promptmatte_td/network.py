@@ -58,6 +58,9 @@ OSC_CALLBACKS = (
 
 RGBA = ("red", "green", "blue", "alpha")
 
+FILE_NAME = "PromptMatte.tox"
+"""What the component is saved as, beside the project."""
+
 CODE = "code"
 """The base COMP with a Text DAT for every embedded module."""
 

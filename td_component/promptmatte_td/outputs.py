@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from promptmatte_td.fast_paths import KeptImage
+from promptmatte_td.network import RGBA
 from promptmatte_td.pictures import Shown
 from promptmatte_td.pixels import Bytes
 
 EMPTY, FULL, HOLD = "empty", "full", "hold"
-RGBA = ("red", "green", "blue", "alpha")
 DELAYED, LIVE = 0, 1
 CUT_OUT, FOREGROUND = 0, 1
 RATE_OVER_S = 1.0

@@ -24,6 +24,7 @@ KEPT_FRAMES = 16
 """Frames kept for their mattes: a quarter of a second at 60 fps."""
 
 POLL_S = 0.002
+LOOK_EVERY_S = 0.05
 UNTOLD_S = 0.5
 """How long mattes of prompts that are not announced yet are held back."""
 
@@ -87,6 +88,7 @@ class PictureThread:
         self.missed = 0
         """Mattes that newer ones replaced, or whose frame was no longer there."""
         self._lost_frames = 0
+        self._look_at_s = 0.0
         self.error = ""
         self._thread = threading.Thread(
             target=self._run, name="promptmatte-td-pictures", daemon=True
@@ -116,12 +118,18 @@ class PictureThread:
                     self._offered.clear()
                     self._send()
                 self._receive()
-                status = self._link.status
-                self.connected = status.connected
-                self.missed = status.missed + self._lost_frames
+                self._look()
         except Exception as error:
             logger.exception("the picture thread failed")
             self.error = f"pictures stopped: {type(error).__name__}: {error}"
+
+    def _look(self) -> None:
+        now_s = self._clock()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_EVERY_S
+            status = self._link.status
+            self.connected = status.connected
+            self.missed = status.missed + self._lost_frames
 
     def _send(self) -> None:
         if not self._offers:

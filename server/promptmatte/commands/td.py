@@ -8,7 +8,7 @@ from pathlib import Path
 
 import promptmatte_shm
 import promptmatte_td
-from promptmatte_td.embedding import PACKAGES, read_sources
+from promptmatte_td.embedding import PACKAGES, is_package, read_sources
 from rich.console import Console
 
 import promptmatte
@@ -67,9 +67,10 @@ def export(folder: Path) -> Path:
     try:
         for package in (*PACKAGES, "promptmatte"):
             shutil.rmtree(folder / package, ignore_errors=True)
-        for name, text in read_sources(ROOTS).items():
+        sources = read_sources(ROOTS)
+        for name, text in sources.items():
             path = folder.joinpath(*name.split("."))
-            if _is_package(name):
+            if is_package(name, sources):
                 path /= "__init__"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_suffix(".py").write_text(text, encoding="utf-8")
@@ -78,11 +79,6 @@ def export(folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror or error}") from error
     return folder
-
-
-def _is_package(name: str) -> bool:
-    inside = Path(*name.split("."))
-    return any((root / inside / "__init__.py").is_file() for root in ROOTS)
 
 
 def _may_be_overwritten(folder: Path) -> bool:
