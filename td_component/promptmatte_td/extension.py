@@ -13,8 +13,8 @@ from promptmatte_td.engine import Engine
 from promptmatte_td.fast_paths import LABELS, READBACK, TOUCH, ChosenPath, Offered
 from promptmatte_td.launch import LaunchError
 from promptmatte_td.links import LinkUnavailableError, Modules
-from promptmatte_td.mixing import PLACES
-from promptmatte_td.network import INFO_CHANNELS
+from promptmatte_td.mixing import PLACES, Places
+from promptmatte_td.network import FILE_NAME, INFO_CHANNELS
 from promptmatte_td.osc import OscError, parameters_of
 from promptmatte_td.outputs import Outputs
 from promptmatte_td.panel import Panel, status_line
@@ -26,8 +26,10 @@ from promptmatte_td.server_process import ServerProcess
 LOOK_EVERY_S = 0.1
 AUTOSTART_AFTER_S = 2.0
 LOGGED_AT_ONCE = 20
+TROUBLE_S = 6.0
+"""How long Status says what went wrong, unless it goes on."""
+OPEN_AGAIN_S = 1.0
 LINK_PARAMETERS = ("Link", "Session", "Host", "Port")
-FILE_NAME = "PromptMatte.tox"
 
 
 class PromptMatteExt:
@@ -55,12 +57,14 @@ class PromptMatteExt:
         self._active = self._copy_first = False
         self._path = ""
         self._info = self._told_info = (0.0,) * len(INFO_CHANNELS)
-        self._fade_s: float | None = None
+        self._fade: tuple[Places, float | None] | None = None
         self._glide: Glide | None = None
         self._asked = (0, 0)
         self._run = ""
         self._busy = 0
         self._trouble = ""
+        self._trouble_until_s = 0.0
+        self._open_at_s = 0.0
         self._error_shown = ""
 
     # --- what TouchDesigner calls
@@ -158,9 +162,8 @@ class PromptMatteExt:
         """The same over so many seconds."""
         if not 1 <= place <= PLACES:
             raise ValueError(f"expected a place of 1 to {PLACES}; got {place}")
-        self._fade_s = seconds
         self._panel.set({PROMPTS[place - 1]: text, NEGATIVES[place - 1]: negative})
-        self._wishes = True
+        self._fade_over(seconds)
 
     def Suggest(self) -> None:  # noqa: N802
         """Looks for what could be keyed; the prompts' menus then hold it."""
@@ -183,7 +186,6 @@ class PromptMatteExt:
             self._say_trouble(str(error))
             return
         fade_s = float(self._panel.value("Fadetime")) if seconds is None else seconds
-        self._fade_s = fade_s
         self._glide = Glide(
             start=self._panel.settings(),
             target=target,
@@ -191,7 +193,7 @@ class PromptMatteExt:
             duration_s=fade_s,
         )
         self._panel.set(self._glide.at_once)
-        self._wishes = True
+        self._fade_over(fade_s)
 
     def StartServer(self) -> None:  # noqa: N802
         """Starts a server of the component's own, unless one answers already."""
@@ -277,14 +279,15 @@ class PromptMatteExt:
 
     def _say_wish(self, engine: Engine) -> None:
         self._wishes = False
-        wish = self._panel.wish()
-        if self._fade_s is not None:
-            wish = type(wish)(
-                prompts=wish.prompts, fade_s=self._fade_s, channels=wish.channels,
-                stream=wish.stream,
-            )  # fmt: skip
-            self._fade_s = None
-        engine.conversation.wish(wish)
+        if self._fade is not None and self._fade[0] != self._panel.prompts():
+            self._fade = None
+        engine.conversation.wish(self._panel.wish(self._fade[1] if self._fade else None))
+
+    def _fade_over(self, seconds: float | None) -> None:
+        """Fades to the prompts as they are now over so many seconds, however often they are
+        said: a wish may be replaced by the next before it is heard."""
+        self._fade = self._panel.prompts(), seconds
+        self._wishes = True
 
     def _go_on_gliding(self, glide: Glide) -> None:
         now_s = time.monotonic()
@@ -299,10 +302,12 @@ class PromptMatteExt:
         self._outputs.look(
             when_lost=str(self._panel.value("Whenlost")),
             lost_s=float(self._panel.value("Losttime")),
-            still=self._path in ("", TOUCH) and engine is not None and engine.pictures.connected,
+            still=not self._active or self._sees_no_change(engine),
         )
         self._outputs.composite_from(str(self._panel.value("Compositefrom")))
         self._take_lines()
+        if time.monotonic() > self._trouble_until_s:
+            self._trouble = ""
         self._panel.fill_menu(("Preset",), self._presets.names)
         self._panel.fill_menu(("Fastpath",), self._offered.names, LABELS)
         if engine is None:
@@ -324,6 +329,10 @@ class PromptMatteExt:
         )
         self._start_by_itself(engine)
 
+    def _sees_no_change(self, engine: Engine | None) -> bool:
+        """Whether the server may be there and have no new picture."""
+        return self._path in ("", TOUCH) and engine is not None and engine.pictures.connected
+
     def _fit_resolution(self) -> None:
         """The size of what is sent: the input's shape, its longer side as chosen at most."""
         source = self._component.op("in1")
@@ -337,15 +346,19 @@ class PromptMatteExt:
             parameters.resolutionw, parameters.resolutionh = width, height
 
     def _follow_server(self, hello: Any, status: Any) -> None:
-        """Shows the model of a server that is new here."""
+        """Shows the model of a server that is new here; tells one of the component's own, which
+        was started again, the model chosen since."""
         run = hello.get("run", "")
         if run != self._run and status:
             self._run = run
-            self._panel.set({"Model": status["model"]})
+            if self._process.active:
+                self._choose_model(str(self._panel.value("Model")))
+            else:
+                self._panel.set({"Model": status["model"]})
 
     def _start_by_itself(self, engine: Engine) -> None:
         waited = time.monotonic() - self._begun_s > AUTOSTART_AFTER_S
-        if waited and self._begun_s and self._panel.value("Autostart"):
+        if waited and self._panel.value("Autostart"):
             self._begun_s = float("inf")
             if not engine.pictures.connected:
                 self.RestartServer()
@@ -391,8 +404,9 @@ class PromptMatteExt:
     # --- the rest
 
     def _opened(self) -> Engine | None:
-        if self._trouble and time.monotonic() < self._look_at_s:
+        if time.monotonic() < self._open_at_s:
             return None
+        self._open_at_s = time.monotonic() + OPEN_AGAIN_S
         try:
             self._engine = Engine(
                 self._panel.link(), modules=self._modules, folder=Path(td.project.folder)
@@ -410,6 +424,7 @@ class PromptMatteExt:
             self._engine.close()
             self._engine = None
         self._trouble = ""
+        self._open_at_s = 0.0
 
     def _choose_path(self) -> None:
         self._fast.choose(self._panel.path, self._panel.link().session)
@@ -435,6 +450,7 @@ class PromptMatteExt:
             self._say_trouble(str(error))
 
     def _say_trouble(self, trouble: str) -> None:
+        self._trouble_until_s = time.monotonic() + TROUBLE_S
         if trouble != self._trouble:
             self._trouble = trouble
             self._log(trouble)

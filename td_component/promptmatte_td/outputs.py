@@ -84,7 +84,7 @@ class Outputs:
     def look(self, *, when_lost: str, lost_s: float, still: bool) -> None:
         """Shows what a person chose for when mattes stop, once none has come for lost_s.
 
-        still: the server may have seen no new picture, which is no loss.
+        still: no matte is to be expected, so that none is lost.
         """
         if self._lost or still or when_lost == HOLD:
             return

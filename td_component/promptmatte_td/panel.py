@@ -100,14 +100,14 @@ class Panel:
         )
         return cast("Places", places)
 
-    def wish(self) -> Wish:
-        """All that the server is to do."""
+    def wish(self, fade_s: float | None = None) -> Wish:
+        """All that the server is to do; over the fade time where no other is given."""
         stream = {control: self.value(name) for control, name in STREAM_CONTROLS.items()}
         if self.path in ("", TOUCH) and stream["fill"] == "none":
             stream["fill"] = PICTURE_FILL  # else nobody here would have the picture
         return Wish(
             prompts=self.prompts(),
-            fade_s=float(self.value("Fadetime")),
+            fade_s=float(self.value("Fadetime")) if fade_s is None else fade_s,
             channels=tuple(
                 {control: self.value(names[place]) for control, names in CHANNEL_CONTROLS.items()}
                 for place in range(PLACES)
