@@ -57,6 +57,12 @@ def image(device: Any, pixels: np.ndarray) -> SimpleNamespace:
     return SimpleNamespace(ptr=pointer, size=pixels.nbytes, shape=shape)
 
 
+def reader_of(name: str, device: FakeCuda | None = None) -> tuple[CudaRingReader, FakeCuda]:
+    """A reader of frames, on a card of its own unless one is given."""
+    device = device or FakeCuda(name)
+    return CudaRingReader(name, Channel.FRAMES, device=device, counts=ReadCounts()), device
+
+
 def info(seq: int) -> FrameInfo:
     """Some identity."""
     return FrameInfo(stream_id=2**62 + 3, seq=seq, pts_ns=-5 * seq, captured_ns=10**15 + seq)

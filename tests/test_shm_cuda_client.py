@@ -14,12 +14,12 @@ from cuda_peer import (
     image,
     info,
     on_card,
+    reader_of,
     rgb_of,
 )
 from fake_cuda import FakeCuda
 from promptmatte_shm import cuda_reader, cuda_writer
 from promptmatte_shm.cuda_client import MATTES_KEPT, CudaFrameSender, CudaMatteReceiver, DeviceMatte
-from promptmatte_shm.cuda_reader import CudaRingReader
 from promptmatte_shm.cuda_ring import (
     TOUCHDESIGNER,
 )
@@ -30,7 +30,6 @@ from promptmatte_shm.errors import (
     ShmError,
 )
 from promptmatte_shm.frame import Matte, PixelFormat
-from promptmatte_shm.ring import ReadCounts
 from promptmatte_shm.slot import SlotHeader
 
 
@@ -43,11 +42,6 @@ def name() -> Iterator[str]:
 def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_writer, "_REAP_S", 0.0)
     monkeypatch.setattr(cuda_reader, "_LOOK_AGAIN_S", 0.0)
-
-
-def reader_of(name: str, device: FakeCuda | None = None) -> tuple[CudaRingReader, FakeCuda]:
-    device = device or FakeCuda(name)
-    return CudaRingReader(name, Channel.FRAMES, device=device, counts=ReadCounts()), device
 
 
 # --- the sender: never waits, keeps the image, publishes what is done

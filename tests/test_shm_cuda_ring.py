@@ -24,6 +24,7 @@ from cuda_peer import (
     host,
     info,
     on_card,
+    reader_of,
     rgb_of,
     said,
     size_of,
@@ -78,11 +79,6 @@ def ends(name: str) -> Iterator[Ends]:
     both = Ends(name)
     yield both
     both.close()
-
-
-def reader_of(name: str, device: FakeCuda | None = None) -> tuple[CudaRingReader, FakeCuda]:
-    device = device or FakeCuda(name)
-    return CudaRingReader(name, Channel.FRAMES, device=device, counts=ReadCounts()), device
 
 
 def read_frames(

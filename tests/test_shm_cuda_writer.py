@@ -12,12 +12,12 @@ from cuda_peer import (
     child,
     exchange_name,
     host,
+    reader_of,
     said,
 )
 from fake_cuda import FakeCuda
 from links_testing import wait_for
 from promptmatte_shm import cuda_reader, cuda_writer
-from promptmatte_shm.cuda_reader import CudaRingReader
 from promptmatte_shm.cuda_ring import (
     LANE_COUNT,
     TOUCHDESIGNER,
@@ -54,11 +54,6 @@ def ends(name: str) -> Iterator[Ends]:
     both = Ends(name)
     yield both
     both.close()
-
-
-def reader_of(name: str, device: FakeCuda | None = None) -> tuple[CudaRingReader, FakeCuda]:
-    device = device or FakeCuda(name)
-    return CudaRingReader(name, Channel.FRAMES, device=device, counts=ReadCounts()), device
 
 
 # --- growth and the memory before it

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 from cuda_peer import exchange_name, image, on_card, rgb_of
 from fake_cuda import FakeCuda
-from promptmatte.commands.td import BUILDER, COMPONENT
 from promptmatte.links import open_server_link
 from promptmatte_shm.cuda_reader import CudaRingReader
 from promptmatte_shm.directory import Channel
 from promptmatte_shm.ring import ReadCounts
-from touchdesigner import STANDIN
 from touchdesigner.keyer import Keyer
+from touchdesigner.stage import Stage, project
 
-sys.path.insert(0, str(STANDIN))
-
-from promptmatte_td.fast_paths import KEPT_IMAGES, UNREAD_AFTER_S, CudaPath, source_of
-from td_bench import Bench
+# after the stage, which brings the stand-in's td
+from promptmatte_td.fast_paths import (  # isort: skip
+    KEPT_IMAGES,
+    UNREAD_AFTER_S,
+    CudaPath,
+    source_of,
+)
 
 
 class Top:
@@ -82,54 +81,39 @@ def test_each_path_has_its_source() -> None:
     assert source_of("cuda", "stage") == "cuda:stage"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with Bench(tmp_path, poison_arrays=False) as made, made.session.textport.capture():
-        runpy.run_path(str(COMPONENT / BUILDER), run_name="build")
-        yield made
-
-
-def run_until(bench: Bench, reached: Callable[[], Any]) -> None:
-    deadline_s = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline_s, "not in time"
-        bench.run(1, fps=60)
-
-
 def test_the_component_takes_the_path_that_is_chosen_and_says_what_fails(
-    bench: Bench, session: str
+    tmp_path: Path, session: str
 ) -> None:
-    component = bench.op("/project1/PromptMatte")
-    extension = component.ext.PromptMatteExt
-    component.inputConnectors[0].connect(bench.camera(np.zeros((36, 64, 4), np.uint8)))
     keyer = Keyer(open_server_link(session))
     try:
-        bench.set(component.par.Session, session.removeprefix("shm:"))
-        bench.set(component.par.Prompt1, "person")
-        bench.set(component.par.Program, sys.executable)
-        run_until(bench, lambda: "Running" in component.par.Status.eval())
-        assert component.par.Fastpath.eval() == "readback"
-        extension._offered.names = ("readback", "touch", "cuda")
-        run_until(bench, lambda: "cuda" in component.par.Fastpath.menuNames)
-        assert "licence" in component.par.Fastpath.menuLabels[1]
-
-        bench.set(component.par.Fastpath, "touch")
-        run_until(bench, lambda: keyer.controls.stream.fill == "picture")
-        sender = component.op("sharedmemout_sent")
-        name = f"promptmatte_{session.removeprefix('shm:')}"
-        assert str(sender.par.name.eval()) == name
-        assert sender.inputs[0].name == "resolution_sent"
-        command = extension._panel.launch().command()
-        assert command[command.index("--source") + 1] == f"touch:{name}"
-
-        bench.set(component.par.Fastpath, "cuda")
-        run_until(bench, lambda: "CUDA (NVIDIA)" in component.par.Status.eval())
-        assert component.op("sharedmemout_sent") is None
-        assert keyer.controls.stream.fill == "none"
-
-        bench.set(component.par.Fastpath, "readback")
-        shown = extension._outputs.shown
-        run_until(bench, lambda: extension._outputs.shown is not shown)
-        run_until(bench, lambda: "Running" in component.par.Status.eval())
+        with project(tmp_path) as bench:
+            _take_each_path(Stage(bench, session), keyer, session.removeprefix("shm:"))
     finally:
         keyer.close()
+
+
+def _take_each_path(stage: Stage, keyer: Keyer, session: str) -> None:
+    stage.set(Program=sys.executable)
+    stage.run_until(lambda: stage.status.startswith("Running"))
+    assert stage.par.Fastpath.eval() == "readback"
+    stage.extension._offered.names = ("readback", "touch", "cuda")
+    stage.run_until(lambda: "cuda" in stage.par.Fastpath.menuNames)
+    assert "licence" in stage.par.Fastpath.menuLabels[1]
+
+    stage.set(Fastpath="touch")
+    stage.run_until(lambda: keyer.controls.stream.fill == "picture")
+    sender = stage.component.op("sharedmemout_sent")
+    assert str(sender.par.name.eval()) == f"promptmatte_{session}"
+    assert sender.inputs[0].name == "resolution_sent"
+    command = stage.extension._panel.launch().command()
+    assert command[command.index("--source") + 1] == f"touch:promptmatte_{session}"
+
+    stage.set(Fastpath="cuda")
+    stage.run_until(lambda: "CUDA (NVIDIA)" in stage.status)
+    assert stage.component.op("sharedmemout_sent") is None
+    assert keyer.controls.stream.fill == "none"
+
+    stage.set(Fastpath="readback")
+    shown = stage.extension._outputs.shown
+    stage.run_until(lambda: stage.extension._outputs.shown is not shown)
+    stage.run_until(lambda: stage.status.startswith("Running"))
