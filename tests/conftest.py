@@ -15,9 +15,11 @@ from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNe
 torch.set_num_threads(1)
 
 TINY = EmbeddedArchitecture(
-    input_side=96, dim=32, decoder_heads=4, decoder_mlp_dim=64, text_width=32, text_layers=1,
-    text_heads=2,
-)  # fmt: skip
+    concepts=("car", "cat", "disc", "dog", "face", "hair", "horse", "person", "sky", "tree"),
+    backbone="tf_efficientnet_lite0",
+    input_side=96,
+    dim=32,
+)
 
 
 @pytest.fixture(scope="session")

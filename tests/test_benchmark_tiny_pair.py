@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from promptmatte.models.embedded_network import EmbeddedNetwork
 from promptmatte.models.protocol import Decoded
 from promptmatte.training.datasets import load_datasets
 
@@ -50,10 +53,11 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_trains_measures_and_goes_on_where_it_stopped(
-    part: Any, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    part: Any, shapes: Path, tiny_weights: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     out = tmp_path / "pair"
-    asked = ["--quick", "--data", str(shapes), "--out", str(out)]
+    asked = ["--quick", "--data", str(shapes), "--out", str(out), "--embedded", str(tiny_weights)]
     main = part("__main__").main
     main(asked)
     result = json.loads(capsys.readouterr().out)
@@ -113,20 +117,47 @@ def test_requests_point_at_the_thing(part: Any) -> None:
     assert regions.inner_middle(thing)[1] in (19.0, 20.0)
 
 
-def test_the_tiny_sam_starts_with_the_embedded_models_features(part: Any, tmp_path: Path) -> None:
+def test_the_tiny_sam_sees_by_the_embedded_models_network(
+    part: Any, tiny_network: EmbeddedNetwork, tmp_path: Path
+) -> None:
     sam = part("sam")
-    made = sam.new_tiny_sam(64)
+    made = sam.new_tiny_sam(copy.deepcopy(tiny_network), 64)
+    stem = made.image_encoder.patch_embed
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        ours = made.image_encoder(pixels)
-        raw = pixels * made.image_encoder.patch_embed.std + made.image_encoder.patch_embed.mean
-        network = sam.load_network(sam.weights_path())
-        theirs = network.encode_image(raw).embedding
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+        cells = stem(pixels)
+        vectors = tiny_network.encode_image(pixels * stem.std + stem.mean).pixels
+    dim = tiny_network.architecture.dim
+    assert cells.shape == (1, 4, 4, 16 * dim)
+    row, column = 1, 2
+    window = vectors[0, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+    torch.testing.assert_close(cells[0, row, column].view(dim, 4, 4), window)
+    assert not any(value.requires_grad for value in stem.parameters())
+    assert all(value.requires_grad for value in made.image_encoder.neck.parameters())
     sam.save_tiny_sam(made, tmp_path / "sam.pt")
     again = sam.load_tiny_sam(tmp_path / "sam.pt")
     with torch.inference_mode():
+        ours = made.image_encoder(pixels)
         torch.testing.assert_close(again.image_encoder(pixels), ours)
+
+
+def test_what_may_be_in_the_background_is_not_called_absent(part: Any, shapes: Path) -> None:
+    dataset = load_datasets(shapes)[0]
+
+    def told(*bystanders: str) -> tuple[set[str], bool]:
+        """The absent things asked for, and whether any crop is said to show no bush."""
+        policy = replace(dataset.policy, dense=True, bystanders=bystanders)
+        changed = replace(dataset, policy=policy)
+        cases = part("held_out").held_out_cases([changed], count=PICTURES, seed=0)
+        absent = {q.text for case in cases for q in case.questions if not q.present}
+        crops = part("crops").Crops(
+            part("crops").training_pictures([changed], long_side_px=64),
+            ["ball", "bush"], side_px=32, patch_px=16, seed=0,
+        )  # fmt: skip
+        return absent, any(crops.draw().absent[1] for _ in range(40))
+
+    assert told() == ({"bush"}, True)
+    assert told("bush") == (set(), False)
 
 
 def test_scores_count_absent_things_by_their_silence(part: Any) -> None:

@@ -12,9 +12,17 @@ from promptmatte.errors import ConfigError, ModelError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models import load_model
 from promptmatte.models.choice import ModelChoice
-from promptmatte.models.embedded import EmbeddedModel, load_network, weights_path
+from promptmatte.models.embedded import (
+    EmbeddedModel,
+    encoder_path,
+    load_network,
+    save_weights,
+    weights_path,
+)
+from promptmatte.models.embedded_encoder import OnnxEncoder, TorchEncoder
 from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
 from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.training.export import export_encoder
 from safetensors.torch import save_file
 
 
@@ -46,7 +54,7 @@ def test_logits_cover_any_frame_size(model: EmbeddedModel, size_hw: tuple[int, i
 
 
 def test_input_keeps_the_shape_of_the_picture() -> None:
-    architecture = EmbeddedArchitecture(input_side=320)
+    architecture = EmbeddedArchitecture(concepts=("person",), input_side=320)
     assert architecture.input_hw(1080, 1920) == (256, 416)
     assert architecture.input_hw(1000, 1000) == (320, 320)
     assert architecture.input_hw(1, 10_000) == (32, 32_000)
@@ -66,17 +74,6 @@ def test_prompts_do_not_disturb_each_other(model: EmbeddedModel) -> None:
     alone = model.decode(scene, model.embed(prompts("sky")))
     together = model.decode(scene, model.embed(prompts("person", "sky")))
     np.testing.assert_allclose(together.logits[1], alone.logits[0], atol=1e-4)
-
-
-def test_texts_seen_before_are_not_encoded_again(model: EmbeddedModel) -> None:
-    model.embed(prompts("horse"))
-    calls = []
-    hook = model._network.text_tower.register_forward_hook(lambda *_: calls.append(1))
-    model.embed(prompts("horse"))
-    assert calls == []
-    model.embed(prompts("horse", "never seen before"))
-    hook.remove()
-    assert calls == [1]
 
 
 def test_a_negative_takes_its_own_matte_away(model: EmbeddedModel) -> None:
@@ -102,7 +99,10 @@ def test_a_frame_of_another_format_is_refused(model: EmbeddedModel) -> None:
 def test_fp16_file_gives_back_the_network(
     tiny_network: EmbeddedNetwork, tiny_weights: Path
 ) -> None:
-    loaded = load_network(tiny_weights).state_dict()
+    network, metadata = load_network(tiny_weights)
+    assert metadata == {"made_by": "tests"}
+    assert network.architecture == tiny_network.architecture
+    loaded = network.state_dict()
     for name, value in tiny_network.state_dict().items():
         torch.testing.assert_close(loaded[name], value.half().to(value.dtype), rtol=0, atol=0)
 
@@ -120,7 +120,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, tiny_weights: Pat
         load_network(cut)
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other, metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="promptmatte-embedded-1"):
+    with pytest.raises(ModelError, match="promptmatte-embedded-2"):
         load_network(other)
 
 
@@ -133,18 +133,84 @@ def test_unknown_model_and_device_are_refused(tiny_weights: Path) -> None:
 
 def test_presence_is_the_confidence_of_each_word(model: EmbeddedModel) -> None:
     scene = model.encode(frame(90, 160))
-    texts = ("person", "sky", "horse", "cat")
-    assert len(texts) == model.presence_batch
+    texts = ("person", "sky", "horse", "cat", "blue car", "dragon")
+    assert len(texts) <= model.presence_batch
     found = model.presence(scene, texts)
     alone = [model.decode(scene, model.embed(prompts(text))).confidence[0] for text in texts]
     np.testing.assert_allclose(found, alone, atol=1e-3)
     assert "person" in model.words
 
 
+def test_an_unknown_word_finds_nothing_and_is_named(model: EmbeddedModel) -> None:
+    scene = model.encode(frame(90, 160))
+    decoded = model.decode(scene, model.embed(prompts("dragon")))
+    assert decoded.confidence == (0.0,)
+    assert (decoded.logits < -5).all()
+    assert model.unknown_words("dragon") == ("dragon",)
+    assert model.unknown_words("the red car") == ()
+
+
+def test_words_of_one_meaning_give_one_matte(model: EmbeddedModel) -> None:
+    scene = model.encode(frame(90, 160))
+    texts = ("car", "the automobile", "汽车", "CARS")
+    found = [model.decode(scene, model.embed(prompts(text))).logits for text in texts]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_a_colour_only_takes_away(model: EmbeddedModel) -> None:
+    scene = model.encode(frame(90, 160))
+    plain = model.decode(scene, model.embed(prompts("car")))
+    red = model.decode(scene, model.embed(prompts("red car")))
+    assert (red.logits <= plain.logits + 1e-5).all()
+    assert red.confidence[0] <= plain.confidence[0]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights with an encoder for ONNX Runtime beside them."""
+    pytest.importorskip("onnx")
+    weights = tmp_path_factory.mktemp("exported") / "tiny.safetensors"
+    weights.write_bytes(tiny_weights.read_bytes())
+    export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
+    return weights
+
+
+@pytest.mark.parametrize("size_hw", [(96, 96), (64, 160), (512, 288)])
+def test_the_fast_encoder_is_pinned_to_the_network(
+    exported: Path, size_hw: tuple[int, int]
+) -> None:
+    reference = TorchEncoder(load_network(exported)[0], torch.device("cpu"))
+    fast = OnnxEncoder(encoder_path(exported))
+    pixels = frame(*size_hw).pixels
+    one, two = reference(pixels), fast(pixels)
+    for expected, found in ((one.pixels, two.pixels), (one.summary, two.summary)):
+        assert found.shape == expected.shape
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.01 * scale)
+
+
+def test_the_fast_encoder_runs_on_a_cpu_if_it_is_of_these_weights(
+    exported: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    assert EmbeddedModel.load(device="cpu", weights=exported).encoder == "OnnxEncoder"
+    assert EmbeddedModel.load(device="cpu", weights=tiny_weights).encoder == "TorchEncoder"
+    other = tmp_path / "other.safetensors"
+    network, _ = load_network(exported)
+    save_weights(network, other, {"made_by": "another run"})
+    encoder_path(other).write_bytes(encoder_path(exported).read_bytes())
+    assert EmbeddedModel.load(device="cpu", weights=other).encoder == "TorchEncoder"
+    encoder_path(other).write_bytes(b"no encoder")
+    with pytest.raises(ModelError, match="encoder"):
+        EmbeddedModel.load(device="cpu", weights=other)
+
+
 def test_shipped_weights_are_small_and_key_a_person_but_no_horse() -> None:
-    assert weights_path().stat().st_size <= 40_000_000
+    sizes = [path.stat().st_size for path in (weights_path(), encoder_path(weights_path()))]
+    assert sum(sizes) <= 40_000_000
     skimage_data = pytest.importorskip("skimage.data")
     model = EmbeddedModel.load(device="cpu")
+    assert model.encoder == "OnnxEncoder"
     info = FrameInfo(stream_id=1, seq=0, pts_ns=0, captured_ns=0)
     scene = model.encode(Frame(info=info, pixels=skimage_data.astronaut()))
     decoded = model.decode(scene, model.embed(prompts("person", "horse", "asdf")))

@@ -229,7 +229,7 @@ def test_files_that_are_no_projection_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match="promptmatte train projection --data DIR --sam sam-vit-b"):
         ProjectionPrompter.load(tmp_path / "absent.safetensors", sam=sam, clip=clip)
-    with pytest.raises(ModelError, match="got 'promptmatte-embedded-1'"):
+    with pytest.raises(ModelError, match="got 'promptmatte-embedded-2'"):
         ProjectionPrompter.load(tiny_weights, sam=sam, clip=clip)
     path = tmp_path / "projection.safetensors"
     save_projection(projection(sam, clip), path, fit=Fit.of(sam, clip), metadata={})

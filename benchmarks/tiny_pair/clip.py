@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,18 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from promptmatte.models.clip.dense import merged, queries_keys_values
 from promptmatte.models.clip.texts import TEMPLATES
 from promptmatte.models.clip.tower import tokens_before_last
-from promptmatte.models.embedded import load_network, weights_path
+from promptmatte.models.embedded import load_network
 from promptmatte.training.datasets import Dataset
+from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
-from promptmatte.training.text_stage import all_concepts
-from promptmatte.training.vocabulary import NONSENSE, phrase
+from promptmatte.training.vocabulary import NONSENSE, SYNONYMS, phrase
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .crops import Crop, Crops, training_pictures
+
+NOTHING = "nothing"
+"""The concept of words for what none of the pictures shows."""
 
 TEXT_BATCH = 192
 TEXT_SHARPNESS = 12.0
@@ -111,9 +114,12 @@ class ClipBatch:
 
 
 class TinyClipTrainer(TrainingRun[ClipBatch]):
-    """One training run of a tiny CLIP in a folder, which goes on where it stopped."""
+    """One training run of a tiny CLIP in a folder, which goes on where it stopped. embedded: the
+    weights file of the embedded model."""
 
-    def __init__(self, *, datasets: list[Dataset], folder: Path, plan: ClipPlan) -> None:
+    def __init__(
+        self, *, datasets: list[Dataset], folder: Path, plan: ClipPlan, embedded: Path
+    ) -> None:
         super().__init__(
             folder=folder.with_name(f"{folder.name}-training"),
             steps=plan.steps,
@@ -129,7 +135,7 @@ class TinyClipTrainer(TrainingRun[ClipBatch]):
         (folder / "open_clip_config.json").write_text(config, encoding="utf-8")
         self.clip: Any = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
         self._tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        self._teacher = load_network(weights_path()).to(memory_format=torch.channels_last)
+        self._teacher = load_network(embedded)[0].to(memory_format=torch.channels_last)
         self._head = nn.Linear(plan.width, self._teacher.architecture.dim)
         self._bank: Tensor | None = None
         for parameter in _text_parameters(self.clip):
@@ -202,7 +208,7 @@ class TinyClipTrainer(TrainingRun[ClipBatch]):
         rows = []
         for concept in self.concepts:
             texts = [
-                caption(unknown(rng) if concept == self.concepts[0] else concept, rng)
+                caption(unknown(rng) if concept == NOTHING else concept, rng)
                 for _ in range(PHRASES_A_CONCEPT)
             ]
             rows.append(F.normalize(self.clip.encode_text(self._tokenizer(texts)), dim=1))
@@ -245,10 +251,10 @@ class TinyClipTrainer(TrainingRun[ClipBatch]):
             torch.tensor(values).view(1, 3, 1, 1) * 255
             for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(batch.pixels.device):
             with torch.no_grad():
                 pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
-                taught = self._teacher.encode_image(pixels).embedding
+                taught = self._teacher.encode_image(pixels).pixels
             whole, patches, foretold = self._seen((batch.pixels - mean) / std)
         scale = self.clip.logit_scale.exp().clamp(max=100)
         loss = contrast(scale * whole.float() @ texts.T, batch.shown, batch.absent)
@@ -256,7 +262,7 @@ class TinyClipTrainer(TrainingRun[ClipBatch]):
             scale * patches.float() @ texts.T, batch.patch_shown, batch.patch_absent
         )
         side = self.plan.side_px // self.plan.patch_px
-        taught = F.interpolate(taught.float(), (side, side), mode="bilinear", align_corners=False)
+        taught = F.adaptive_avg_pool2d(taught.float(), (side, side))
         taught = F.layer_norm(taught.flatten(2).transpose(1, 2), taught.shape[1:2])
         loss = loss + TEACHER_WEIGHT * F.mse_loss(foretold.float(), taught)
         return descend(loss, [self._trained.parameters()], self._optimizer)
@@ -271,6 +277,14 @@ class TinyClipTrainer(TrainingRun[ClipBatch]):
         patches = visual.ln_post(merged(block, values)) @ visual.proj
         whole = visual.ln_post(block(tokens)[:, 0]) @ visual.proj
         return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1), self._head(tokens[:, 1:])
+
+
+def all_concepts(datasets: Sequence[Dataset]) -> list[str]:
+    """Every concept that a phrase may be for, NOTHING first."""
+    known = set(SYNONYMS)
+    for dataset in datasets:
+        known |= set(dataset.concepts) | set(dataset.policy.elsewhere)
+    return [NOTHING, *sorted(known)]
 
 
 def contrast(logits: Tensor, shown: Tensor, absent: Tensor) -> Tensor:

@@ -50,10 +50,16 @@ Contestant = Callable[[View], list[Decoded]]
 class Contestants:
     """All contestants by name over one pair. projections: name -> weights file."""
 
-    def __init__(self, sam: SamNetwork, clip: ClipNetwork, projections: dict[str, Path]) -> None:
+    def __init__(
+        self,
+        sam: SamNetwork,
+        clip: ClipNetwork,
+        projections: dict[str, Path],
+        embedded: EmbeddedModel,
+    ) -> None:
         self._sam = sam
         self._clip = clip
-        self._embedded = EmbeddedModel.load(device="cpu")
+        self._embedded = embedded
         self._competition = Competition(clip)
         dense = DensePrompter(sam, clip)
         self.by_name: dict[str, Contestant] = {

@@ -91,7 +91,8 @@ class Crops:
         pixels = jittered(pixels, rng)
         if rng.random() < 0.3:
             pixels = degraded(pixels, rng)
-        whole = self._whole(labels, shown, absent, thing)
+        faint = np.isin(self._concepts, picture.dataset.policy.bystanders)
+        whole = self._whole(labels, shown, absent & ~faint, thing)
         patches = majority(labels, self._patch)
         known = (patches >= 0)[:, None]
         return Crop(

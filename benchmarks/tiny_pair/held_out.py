@@ -60,7 +60,10 @@ def held_out_cases(datasets: Sequence[Dataset], *, count: int, seed: int) -> lis
         absent = [
             concept
             for concept, (here, known) in masks.items()
-            if dataset.policy.dense and not here.any() and known.mean() > 0.7
+            if dataset.policy.dense
+            and concept not in dataset.policy.bystanders
+            and not here.any()
+            and known.mean() > 0.7
         ]
         absent += [concept for concept in dataset.policy.elsewhere if concept not in masks]
         nothing = np.zeros(labelled.labels.shape, np.bool_)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from promptmatte.models.embedded import load_network
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import mask_iou
+from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 from torch import Tensor, nn
 
@@ -32,10 +34,10 @@ class SamPlan:
     """Sizes and steps of one tiny SAM."""
 
     side_px: int = SIDE_PX
-    steps: int = 1100
+    steps: int = 2000
     pictures: int = 4
     each: int = 7
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 4e-4
     seed: int = 0
     save_every: int = 100
 
@@ -71,9 +73,12 @@ class SamBatch:
 
 
 class TinySamTrainer(TrainingRun[SamBatch]):
-    """One training run of a tiny SAM, which goes on where it stopped."""
+    """One training run of a tiny SAM, which goes on where it stopped. embedded: the weights file
+    of the embedded model."""
 
-    def __init__(self, *, datasets: list[Dataset], path: Path, plan: SamPlan) -> None:
+    def __init__(
+        self, *, datasets: list[Dataset], path: Path, plan: SamPlan, embedded: Path
+    ) -> None:
         super().__init__(
             folder=path.with_name(f"{path.stem}-training"),
             steps=plan.steps,
@@ -83,9 +88,9 @@ class TinySamTrainer(TrainingRun[SamBatch]):
         self.path = path
         self._datasets = datasets
         torch.manual_seed(plan.seed)
-        self.sam: Any = new_tiny_sam(plan.side_px)
+        self.sam: Any = new_tiny_sam(load_network(embedded)[0], plan.side_px)
         self._trained = nn.ModuleList(
-            [self.sam.prompt_encoder, self.sam.mask_decoder, self.sam.image_encoder.neck.detail]
+            [self.sam.prompt_encoder, self.sam.mask_decoder, self.sam.image_encoder.neck]
         )
         self._optimizer = torch.optim.AdamW(
             self._trained.parameters(), lr=plan.learning_rate, weight_decay=0.02, fused=True
@@ -126,7 +131,7 @@ class TinySamTrainer(TrainingRun[SamBatch]):
         for group in self._optimizer.param_groups:
             group["lr"] = rate * (0.01 + 0.495 * (1 + cosine(self.step, self.plan.steps)))
         way = self._ways.choices(list(KINDS), list(KINDS.values()))[0]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(batch.pixels.device):
             embeddings = self._embeddings(batch)
             found = [
                 self.sam.mask_decoder(

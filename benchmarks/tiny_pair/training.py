@@ -25,19 +25,29 @@ Told = Callable[[str, int, float], None]
 """Told what is being trained, the step, and the recent mean loss (or share done)."""
 
 
-def trained_clip(datasets: list[Dataset], folder: Path, plan: Plan, told: Told) -> Path:
-    """The folder of the tiny CLIP, trained to its end first."""
+def trained_clip(
+    datasets: list[Dataset], folder: Path, plan: Plan, told: Told, *, embedded: Path
+) -> Path:
+    """The folder of the tiny CLIP, trained to its end first. embedded: the weights file of the
+    embedded model."""
     place = folder / CLIP_FOLDER
     if not (place / "open_clip_model.safetensors").is_file():
-        TinyClipTrainer(datasets=datasets, folder=place, plan=plan.clip).run(progress=told)
+        trainer = TinyClipTrainer(
+            datasets=datasets, folder=place, plan=plan.clip, embedded=embedded
+        )
+        trainer.run(progress=told)
     return place
 
 
-def trained_sam(datasets: list[Dataset], folder: Path, plan: Plan, told: Told) -> Path:
-    """The file of the tiny SAM, trained to its end first."""
+def trained_sam(
+    datasets: list[Dataset], folder: Path, plan: Plan, told: Told, *, embedded: Path
+) -> Path:
+    """The file of the tiny SAM, trained to its end first. embedded: the weights file of the
+    embedded model."""
     path = folder / SAM_FILE
     if not path.is_file():
-        TinySamTrainer(datasets=datasets, path=path, plan=plan.sam).run(progress=told)
+        trainer = TinySamTrainer(datasets=datasets, path=path, plan=plan.sam, embedded=embedded)
+        trainer.run(progress=told)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -32,13 +33,13 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--out", type=Path, default=Path("runs/embedded"), metavar="DIR",
         help="for checkpoints, weights and card; a stopped run goes on there (%(default)s)",
     )  # fmt: skip
-    embedded.add_argument("--steps", type=int, default=1400)
-    embedded.add_argument("--batch", type=int, default=8)
-    embedded.add_argument("--input-side", type=int, default=320, help="pixels; area is its square")
-    embedded.add_argument("--seed", type=int, default=0)
+    embedded.add_argument(
+        "--config", type=Path, metavar="FILE",
+        help="TOML of architecture and training (default: that of the shipped weights)",
+    )  # fmt: skip
+    embedded.add_argument("--steps", type=int, help="in place of the config's")
+    embedded.add_argument("--seed", type=int, help="in place of the config's")
     embedded.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    embedded.add_argument("--no-imagenet", action="store_true",
-                          help="start the backbone from random weights")  # fmt: skip
     embedded.set_defaults(run=run_embedded)
 
     correction = kinds.add_parser("correction", help="the network that corrects carried masks")
@@ -168,42 +169,36 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 def run_embedded(arguments: argparse.Namespace) -> int:
-    """Trains (or goes on training), then writes embedded.safetensors, card and metrics."""
+    """Trains (or goes on training), then writes weights, encoder, card, metrics and plots."""
     from promptmatte.models.device import choose_device
     from promptmatte.models.embedded_network import EmbeddedArchitecture
     from promptmatte.training.datasets import load_datasets
-    from promptmatte.training.embedded import EmbeddedTrainer, TrainingConfig
-    from promptmatte.training.results import write_results
-
-    config = TrainingConfig(
-        steps=arguments.steps,
-        batch=arguments.batch,
-        seed=arguments.seed,
-        imagenet_start=not arguments.no_imagenet,
+    from promptmatte.training.embedded import (
+        CONFIG,
+        EmbeddedTrainer,
+        all_concepts,
+        read_config,
     )
+    from promptmatte.training.results import pictures_looked_at, write_results
+
+    config, architecture = read_config(arguments.config or CONFIG)
+    asked = {"steps": arguments.steps, "seed": arguments.seed}
+    config = replace(config, **{name: value for name, value in asked.items() if value is not None})
     datasets = load_datasets(arguments.data)
     trainer = EmbeddedTrainer(
         datasets=datasets,
         folder=arguments.out,
         config=config,
-        architecture=EmbeddedArchitecture(input_side=arguments.input_side),
+        architecture=EmbeddedArchitecture(concepts=all_concepts(datasets), **architecture),
         device=choose_device(arguments.device),
     )
     console = Console()
     with Progress(*_columns(), console=console) as bars:
-        words = bars.add_task("words", total=config.text_steps, note="")
-        trainer.run_text_stage(
-            progress=lambda step, right: bars.update(
-                words, completed=step, note=f"{right:.0%} understood"
-            )
-        )
-        bars.update(words, completed=config.text_steps)
-        task = bars.add_task("masks", total=config.steps, completed=trainer.step, note="")
+        task = bars.add_task("steps", total=config.steps, completed=trainer.step, note="")
         trainer.run(
             progress=lambda step, loss: bars.update(task, completed=step, note=f"loss {loss:.3f}")
         )
-        held_out = sum(len(dataset.split()[1]) for dataset in datasets)
-        task = bars.add_task("held-out pictures", total=held_out, note="")
+        task = bars.add_task("held-out pictures", total=pictures_looked_at(datasets), note="")
         write_results(trainer, datasets, arguments.out, progress=lambda: bars.advance(task))
-    console.print(f"wrote {arguments.out / 'embedded.safetensors'} and its card")
+    console.print(f"wrote {arguments.out / 'embedded.safetensors'}, its encoder and its card")
     return 0

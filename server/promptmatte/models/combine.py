@@ -47,14 +47,14 @@ def _found(prompt: Prompt, rows: dict[str, tuple[Logits, float]]) -> tuple[Logit
     best = max(confidence for _, confidence in things)
     mask = things[0][0]
     if len(things) > 1:
-        masks = [_weighed(*thing, best, PRESENT_ALSO) for thing in things]
+        masks = [weighed(*thing, best, PRESENT_ALSO) for thing in things]
         mask = np.maximum.reduce(masks)
     for term in prompt.negative:
-        mask = np.minimum(mask, -_weighed(*rows[term], best, PRESENT_NEGATIVE))
+        mask = np.minimum(mask, -weighed(*rows[term], best, PRESENT_NEGATIVE))
     return mask, best
 
 
-def _weighed(
+def weighed(
     logits: Logits, confidence: float, best: float, present: tuple[float, float]
 ) -> Logits:
     """The logits of a term, lowered as far as it is absent. The step is a slope, as a

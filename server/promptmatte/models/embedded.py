@@ -1,4 +1,4 @@
-"""The embedded model: shipped weights, any text prompt, no network, CPU or GPU."""
+"""The embedded model: shipped weights, the words of its lexicon, no network, CPU or GPU."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from promptmatte.errors import ModelError
-from promptmatte.frame import MAX_CHANNELS, Frame, PixelFormat
+from promptmatte.frame import Frame, PixelFormat
 from promptmatte.models.combine import combined
-from promptmatte.models.embedded_network import (
-    EmbeddedArchitecture,
-    EmbeddedNetwork,
-    ImageFeatures,
-)
+from promptmatte.models.embedded_encoder import ImageEncoder, OnnxEncoder, TorchEncoder
+from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_terms import TermReader
+from promptmatte.models.lexicon import Lexicon
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
-from promptmatte.models.text_cache import TextCache
 from promptmatte.prompts import Prompt, PromptSet
-from promptmatte.training.vocabulary import SYNONYMS
+
+FORMAT = "promptmatte-embedded-2"
 
 
 def weights_path() -> Path:
@@ -37,6 +36,11 @@ def weights_path() -> Path:
             "promptmatte again, or give your own with --weights"
         )
     return path
+
+
+def encoder_path(weights: Path) -> Path:
+    """Where the encoder for ONNX Runtime lies that belongs to a weights file."""
+    return weights.with_suffix(".onnx")
 
 
 def save_weights(network: EmbeddedNetwork, path: Path, metadata: dict[str, Any]) -> None:
@@ -51,7 +55,7 @@ def save_weights(network: EmbeddedNetwork, path: Path, metadata: dict[str, Any])
         tensors,
         partial,
         metadata={
-            "format": "promptmatte-embedded-1",
+            "format": FORMAT,
             "architecture": json.dumps(network.architecture.as_dict()),
             "metadata": json.dumps(metadata),
         },
@@ -59,17 +63,20 @@ def save_weights(network: EmbeddedNetwork, path: Path, metadata: dict[str, Any])
     partial.replace(path)
 
 
-def load_network(path: Path) -> EmbeddedNetwork:
-    """The network of a weights file, in float32, ready to use; ModelError if it does not fit."""
+def load_network(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]]:
+    """The network of a weights file, in float32, ready to use, and the metadata it was saved with;
+    ModelError if it does not fit."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != "promptmatte-embedded-1":
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
                 raise ModelError(
-                    f"expected {path} to be weights of the embedded model "
-                    f"(promptmatte-embedded-1); got {metadata.get('format', 'another file')!r}"
+                    f"expected {path} to be weights of the embedded model ({FORMAT}); got "
+                    f"{header.get('format', 'another file')!r}: train them with this version"
                 )
-            network = EmbeddedNetwork(EmbeddedArchitecture(**json.loads(metadata["architecture"])))
+            architecture = EmbeddedArchitecture.from_dict(json.loads(header["architecture"]))
+            metadata = json.loads(header["metadata"])
+            network = EmbeddedNetwork(architecture)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         network.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -82,21 +89,45 @@ def load_network(path: Path) -> EmbeddedNetwork:
         raise ModelError(
             f"expected weights that fit the architecture in {path}; {error}"
         ) from error
-    return network.float().eval()
+    return network.float().eval(), metadata
 
 
 class EmbeddedModel:
-    """Model protocol over one EmbeddedNetwork."""
+    """Model protocol over one EmbeddedNetwork.
 
-    def __init__(self, network: EmbeddedNetwork, *, device: str = "cpu") -> None:
-        self._network = network.eval().to(memory_format=torch.channels_last).to(device)
+    calibration: (slope, offset) that make probabilities of its presence logits. encoder: by
+    default the network itself.
+    """
+
+    def __init__(
+        self,
+        network: EmbeddedNetwork,
+        *,
+        device: str = "cpu",
+        calibration: tuple[float, float] = (1.0, 0.0),
+        encoder: ImageEncoder | None = None,
+    ) -> None:
+        self._network = network.eval().to(device)
         self._device = torch.device(device)
-        self._texts = TextCache(self._tokens)
+        self._encoder = encoder or TorchEncoder(self._network, self._device)
+        concepts = network.architecture.concepts
+        self._lexicon = Lexicon(concepts)
+        self._reader = TermReader(self._network, calibration)
 
     @classmethod
     def load(cls, *, device: str, weights: Path | None = None) -> EmbeddedModel:
-        """The model of a weights file, by default the shipped one; ModelError."""
-        return cls(load_network(weights or weights_path()), device=device)
+        """The model of a weights file, by default the shipped one; ModelError.
+
+        On a CPU the encoder beside the weights runs in ONNX Runtime, if it was made from them.
+        """
+        path = weights or weights_path()
+        network, metadata = load_network(path)
+        encoder: OnnxEncoder | None = None
+        if device == "cpu" and encoder_path(path).is_file():
+            encoder = OnnxEncoder(encoder_path(path))
+            encoder = encoder if encoder.belongs_to(path) else None
+        slope, offset = metadata.get("calibration", (1.0, 0.0))
+        return cls(network, device=device, calibration=(slope, offset), encoder=encoder)
 
     @property
     def name(self) -> str:
@@ -109,59 +140,53 @@ class EmbeddedModel:
         return str(self._device)
 
     @property
+    def encoder(self) -> str:
+        """What encodes its frames: OnnxEncoder or TorchEncoder."""
+        return type(self._encoder).__name__
+
+    @property
     def presence_batch(self) -> int:
-        """A set of prompts: each text is decoded by itself."""
-        return MAX_CHANNELS
+        """All that the engine asks at a time: a word more costs next to nothing."""
+        return 64
 
     @property
     def words(self) -> tuple[str, ...]:
         """The things it was trained on."""
-        return tuple(SYNONYMS)
+        return self._network.architecture.concepts
 
-    @torch.inference_mode()
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a prompt that mean nothing to it."""
+        return self._lexicon.meaning(text).unknown
+
+    def taken_as(self, text: str) -> str | None:
+        """What it takes a prompt for, where that is not what it says; None where it is."""
+        return self._lexicon.meaning(text).taken_as
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame: ImageFeatures of the whole frame, shrunk to the network."""
         if frame.format is not PixelFormat.RGB8:
             raise ModelError(f"expected an rgb8 frame; got {frame.format.name.lower()}")
         height, width = self._network.architecture.input_hw(*frame.size_hw)
-        shrinks = height * width < frame.size_hw[0] * frame.size_hw[1]
-        pixels = cv2.resize(
-            frame.pixels,
-            (width, height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-        )
-        # The array is already channels-last: permuting it is a view, not a copy.
-        tensor = torch.from_numpy(pixels).to(self._device).float().permute(2, 0, 1).unsqueeze(0)
-        return Scene(
-            info=frame.info, size_hw=frame.size_hw, features=self._network.encode_image(tensor)
-        )
+        pixels: npt.NDArray[np.uint8] = frame.pixels
+        if frame.size_hw != (height, width):
+            shrinks = height * width < frame.size_hw[0] * frame.size_hw[1]
+            how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+            pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+        return Scene(info=frame.info, size_hw=frame.size_hw, features=self._encoder(pixels))
 
-    @torch.inference_mode()
     def embed(self, prompts: PromptSet) -> PromptEmbedding:
-        """Virtual-point tokens [T, 2, dim] of every term of the set."""
-        tokens = self._texts.of(prompts.terms)
-        vectors = torch.stack(tokens) if tokens else None
+        """The Meaning of every term of the set."""
+        vectors = tuple(self._lexicon.meaning(term) for term in prompts.terms)
         return PromptEmbedding(prompts=prompts, vectors=vectors)
 
-    def _tokens(self, texts: list[str]) -> Tensor:
-        ids = self._network.text_tower.tokenize(texts)
-        return self._network.encode_text(ids.to(self._device))
-
-    @torch.inference_mode()
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
         """Logits [P, h, w] and confidence, combined from those of the terms."""
         if not embedding.prompts.prompts:
             return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
-        features: ImageFeatures = scene.features
-        tokens: Tensor = embedding.vectors
-        count = torch.tensor([len(tokens)], device=self._device)
-        masks, quality = self._network.decode(features.repeated(count), tokens)
-        best = quality.argmax(dim=1)
-        logits = masks[torch.arange(len(tokens), device=self._device), best].float()
-        confidence = quality.max(dim=1).values.float().clamp(0, 1)
-        return combined(embedding.prompts, logits.cpu().numpy(), confidence.tolist())
+        logits, confidence = self._reader.read(scene.features, embedding.vectors)
+        return combined(embedding.prompts, logits, confidence)
 
     def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
         """The confidence of each text, decoded as a prompt of its own."""
-        prompts = PromptSet(prompts=tuple(Prompt(text=text) for text in texts))
-        return self.decode(scene, self.embed(prompts)).confidence
+        meanings = tuple(self._lexicon.meaning(Prompt(text=text).text) for text in texts)
+        return tuple(self._reader.read(scene.features, meanings)[1])

@@ -1,4 +1,4 @@
-"""The compact SAM: light backbone, SAM prompt encoder and mask decoder, text as a virtual point."""
+"""The network of the embedded model: a feature pyramid whose pixels are compared with words."""
 
 from __future__ import annotations
 
@@ -9,153 +9,145 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import PromptEncoder
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
-from promptmatte.models.decoder import SkipMaskDecoder
-from promptmatte.models.text import TextProjection, TextTower
+from promptmatte.models.lexicon import COLOURS
 
 STRIDE = 32
 """Both sides of the network's input are multiples of this."""
 
+MASK_STRIDE = 4
+
 PIXEL_MEAN = 127.0
 PIXEL_STD = 128.0
+
+TOP_SHARE = 0.01
+"""The share of the grid whose strongest logits speak for a thing's presence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedArchitecture:
-    """The sizes that make one embedded network; stored with its weights."""
+    """The sizes that make one embedded network, and its words; stored with its weights."""
 
-    backbone: str = "tf_efficientnet_lite0"
-    input_side: int = 320
-    dim: int = 256
-    decoder_depth: int = 2
-    decoder_heads: int = 8
-    decoder_mlp_dim: int = 1024
-    text_width: int = 192
-    text_layers: int = 3
-    text_heads: int = 4
-    text_context: int = 16
+    concepts: tuple[str, ...]
+    backbone: str = "tf_efficientnet_lite2"
+    input_side: int = 384
+    dim: int = 128
+    kernel: int = 5
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the weight file's metadata."""
-        return asdict(self)
+        return {**asdict(self), "concepts": list(self.concepts)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> EmbeddedArchitecture:
+        """The architecture that as_dict told of; TypeError or KeyError for other values."""
+        return cls(**{**values, "concepts": tuple(values["concepts"])})
 
     def input_hw(self, height: int, width: int) -> tuple[int, int]:
         """The network's input size for a picture: its shape, the area of input_side squared."""
-        scale = self.input_side / math.sqrt(height * width)
-        return (
-            max(STRIDE, round(height * scale / STRIDE) * STRIDE),
-            max(STRIDE, round(width * scale / STRIDE) * STRIDE),
-        )
+        return sized(self.input_side, height, width)
+
+
+def sized(side: int, height: int, width: int) -> tuple[int, int]:
+    """A size of the shape of height x width, in steps of STRIDE, with the area of side squared."""
+    scale = side / math.sqrt(height * width)
+    return (
+        max(STRIDE, round(height * scale / STRIDE) * STRIDE),
+        max(STRIDE, round(width * scale / STRIDE) * STRIDE),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageFeatures:
-    """One encoded batch: embedding [B, dim, H/16, W/16], skips at strides 8 and 4."""
+    """One encoded batch: pixels [B, dim, H/4, W/4] and a summary [B, dim] of the picture."""
 
-    embedding: Tensor
-    skips: list[Tensor]
+    pixels: Tensor
+    summary: Tensor
 
-    def repeated(self, counts: Tensor) -> ImageFeatures:
-        """The features of picture i, counts[i] times: one row a prompt."""
-        return ImageFeatures(
-            embedding=self.embedding.repeat_interleave(counts, dim=0),
-            skips=[skip.repeat_interleave(counts, dim=0) for skip in self.skips],
+
+class Residual(nn.Module):
+    """x + a depthwise and a pointwise convolution of it, [B, dim, h, w]."""
+
+    def __init__(self, dim: int, kernel: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=False),
+            nn.BatchNorm2d(dim),
+            nn.Conv2d(dim, dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum, rectified."""
+        return F.relu(x + self.layers(x))
 
 
 class EmbeddedNetwork(nn.Module):
-    """Text-prompted segmentation network of about 15 million parameters.
+    """Image -> backbone -> pyramid -> a vector a pixel; a mask is their product with a word's.
 
-    image -> timm backbone -> neck (stride 16) -+
-    text  -> text tower -> TextProjection -> virtual point -+-> SAM mask decoder -> logits, IoU
-                                              likeness of both: mask prompt -+
+    The pyramid is that of Lin et al. 2017 with depthwise blocks; comparing pixels with word
+    vectors follows Li et al. 2022 (LSeg), with learnt vectors in place of CLIP's, since a small
+    vocabulary is best taught by its masks. A second vector a word looks at the whole picture and
+    says whether the thing is there at all; a third set names the colour of each pixel's object.
     """
 
     def __init__(self, architecture: EmbeddedArchitecture) -> None:
         super().__init__()
         self.architecture = architecture
-        dim = architecture.dim
+        dim, kernel = architecture.dim, architecture.kernel
+        words = len(architecture.concepts)
         self.backbone = timm.create_model(
             architecture.backbone, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
         )
-        c4, c8, c16, c32 = self.backbone.feature_info.channels()
-        self.lateral16 = nn.Conv2d(c16, dim, 1, bias=False)
-        self.lateral32 = nn.Conv2d(c32, dim, 1, bias=False)
-        self.context = nn.Conv2d(c32, dim, 1)
-        self.smooth = nn.Sequential(
-            LayerNorm2d(dim), nn.Conv2d(dim, dim, 3, padding=1, bias=False), LayerNorm2d(dim)
+        channels = self.backbone.feature_info.channels()
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, dim, 1, bias=False), nn.BatchNorm2d(dim)) for c in channels
         )
-        self.skip8 = nn.Conv2d(c8, dim // 4, 1)
-        self.skip4 = nn.Conv2d(c4, dim // 8, 1)
-        grid = architecture.input_side // 16
-        self.prompt_encoder = PromptEncoder(
-            embed_dim=dim,
-            image_embedding_size=(grid, grid),
-            input_image_size=(architecture.input_side, architecture.input_side),
-            mask_in_chans=16,
+        self.context = nn.Sequential(
+            nn.Conv2d(channels[-1], dim, 1), nn.ReLU(), nn.Conv2d(dim, dim, 1)
         )
-        self.mask_decoder = SkipMaskDecoder(
-            dim=dim,
-            depth=architecture.decoder_depth,
-            heads=architecture.decoder_heads,
-            mlp_dim=architecture.decoder_mlp_dim,
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(Residual(dim, kernel) for _ in range(count))) for count in (1, 1, 2, 2)
         )
-        self.text_tower = TextTower(
-            context_length=architecture.text_context,
-            width=architecture.text_width,
-            heads=architecture.text_heads,
-            layers=architecture.text_layers,
-            output_dim=dim,
+        self.summary = nn.Sequential(
+            nn.Linear(channels[-1] + channels[-2], dim), nn.ReLU(), nn.Dropout(0.2)
         )
-        self.text_projection = TextProjection(text_dim=dim, prompt_dim=dim)
-        self.pixel_key = nn.Conv2d(dim, dim, 1)
-        self.word_query = nn.Linear(dim, dim)
-        self.likeness_scale = nn.Parameter(torch.tensor(10.0))
-        self.likeness_bias = nn.Parameter(torch.tensor(-2.0))
-        self.text_type = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        self.empty_position = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
+        self.words = nn.Parameter(torch.randn(words, dim) * 0.05)
+        self.word_bias = nn.Parameter(torch.full((words,), -3.0))
+        self.presence_words = nn.Parameter(torch.randn(words, dim) * 0.05)
+        self.presence_bias = nn.Parameter(torch.full((words,), -1.0))
+        self.presence_weight = nn.Parameter(torch.tensor(0.5))
+        self.colours = nn.Parameter(torch.randn(len(COLOURS), dim) * 0.05)
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Features of pixels float [B, 3, H, W] in 0..255, H and W multiples of 32."""
-        f4, f8, f16, f32 = self.backbone((pixels - PIXEL_MEAN) / PIXEL_STD)
-        top = self.lateral32(f32) + self.context(f32.mean(dim=(2, 3), keepdim=True))
-        top = F.interpolate(top, size=f16.shape[-2:], mode="bilinear", align_corners=False)
+        levels = self.backbone((pixels - PIXEL_MEAN) / PIXEL_STD)
+        middle = levels[2].mean(dim=(2, 3), keepdim=True)
+        top = levels[3].mean(dim=(2, 3), keepdim=True)
+        x = self.blocks[3](F.relu(self.laterals[3](levels[3]) + self.context(top)))
+        for level in (2, 1, 0):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.blocks[level](F.relu(self.laterals[level](levels[level]) + x))
         return ImageFeatures(
-            embedding=self.smooth(self.lateral16(f16) + top),
-            skips=[self.skip8(f8), self.skip4(f4)],
+            pixels=x, summary=self.summary(torch.cat([top, middle], dim=1).flatten(1))
         )
 
-    def encode_text(self, ids: Tensor) -> Tensor:
-        """Sparse tokens [N, 2, dim] of token ids [N, context]: text point, empty position."""
-        point = self.text_projection(self.text_tower(ids)).unsqueeze(1) + self.text_type
-        return torch.cat([point, self.empty_position.expand(len(point), -1, -1)], dim=1)
+    def masks(self, features: ImageFeatures, concepts: Tensor) -> Tensor:
+        """Mask logits [B, Q, H/4, W/4] of the concepts int64 [B, Q] of each picture."""
+        words = self.words[concepts]
+        b, q, dim = words.shape
+        h, w = features.pixels.shape[-2:]
+        logits = torch.bmm(words, features.pixels.reshape(b, dim, h * w)).view(b, q, h, w)
+        return logits + self.word_bias[concepts][:, :, None, None]
 
-    def likeness(self, embedding: Tensor, words: Tensor) -> Tensor:
-        """How much each place is like its word, as logits [N, 1, H/4, W/4]: scaled cosine of
-        image embedding [N, dim, H/16, W/16] and text point [N, dim]."""
-        pixels = F.normalize(self.pixel_key(embedding), dim=1)
-        query = F.normalize(self.word_query(words), dim=1)
-        cosine = torch.einsum("nchw,nc->nhw", pixels, query).unsqueeze(1)
-        logits = cosine * self.likeness_scale + self.likeness_bias
-        return F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    def presence(self, features: ImageFeatures, concepts: Tensor, masks: Tensor) -> Tensor:
+        """Logits [B, Q] of each concept being in the picture, from its summary and masks."""
+        top = max(1, int(masks.shape[-2] * masks.shape[-1] * TOP_SHARE))
+        strongest = masks.flatten(2).topk(top, dim=2).values.mean(dim=2)
+        whole = torch.einsum("bqd,bd->bq", self.presence_words[concepts], features.summary)
+        return strongest * self.presence_weight + whole + self.presence_bias[concepts]
 
-    def decode(self, features: ImageFeatures, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask logits [N, 3, H/4, W/4] and predicted IoU [N, 3]; a row of features a prompt.
-
-        The likeness map is SAM's mask prompt, and the decoder's masks correct it. By attention
-        alone the decoder was slow to tell words apart.
-        """
-        height, width = features.embedding.shape[-2:]
-        position = self.prompt_encoder.pe_layer((height, width)).unsqueeze(0)
-        coarse = self.likeness(features.embedding, tokens[:, 0])
-        masks, quality = self.mask_decoder.predict(
-            image=features.embedding,
-            position=position,
-            tokens=tokens,
-            dense=self.prompt_encoder.mask_downscaling(coarse),
-            skips=features.skips,
-        )
-        return masks + coarse, quality
+    def colour_logits(self, features: ImageFeatures) -> Tensor:
+        """Logits [B, 11, H/4, W/4] of the colour names of what each pixel belongs to."""
+        return torch.einsum("kd,bdhw->bkhw", self.colours, features.pixels)

@@ -1,18 +1,8 @@
-"""The text side of the embedded model: a small open_clip text tower and the TextProjection."""
+"""The projection of text features to prompts."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
-
-
-@lru_cache(maxsize=4)
-def tokenizer(context_length: int) -> SimpleTokenizer:
-    """CLIP's byte-pair tokenizer, as open_clip carries it, cut to a context length."""
-    return SimpleTokenizer(context_length=context_length)
 
 
 class TextProjection(nn.Module):
@@ -31,32 +21,3 @@ class TextProjection(nn.Module):
         """Tokens float [N, prompt_dim]."""
         tokens: Tensor = self.layers(text_features)
         return tokens
-
-
-class TextTower(nn.Module):
-    """Prompts -> features [N, output_dim]: open_clip's causal TextTransformer, small."""
-
-    def __init__(
-        self, *, context_length: int, width: int, heads: int, layers: int, output_dim: int
-    ) -> None:
-        super().__init__()
-        self.context_length = context_length
-        self.output_dim = output_dim
-        self.transformer = TextTransformer(
-            context_length=context_length,
-            vocab_size=tokenizer(context_length).vocab_size,
-            width=width,
-            heads=heads,
-            layers=layers,
-            output_dim=output_dim,
-        )
-
-    def tokenize(self, texts: list[str]) -> Tensor:
-        """Token ids int64 [N, context_length]; longer texts are cut."""
-        ids: Tensor = tokenizer(self.context_length)(texts)
-        return ids
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Features float [N, output_dim]."""
-        features: Tensor = self.transformer(ids)
-        return features

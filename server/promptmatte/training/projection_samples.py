@@ -194,7 +194,8 @@ class Names:
         present = [c for c, (here, _) in masks.items() if here.mean() >= SMALLEST_SHARE]
         absent = [
             c for c, (here, known) in masks.items()
-            if dataset.policy.dense and not here.any() and known.mean() > 0.7
+            if dataset.policy.dense and c not in dataset.policy.bystanders
+            and not here.any() and known.mean() > 0.7
         ]  # fmt: skip
         pools = [pool for pool in (absent, dataset.policy.elsewhere, NONSENSE) if pool]
         queries = []

@@ -1,4 +1,4 @@
-"""What a finished training run leaves behind: weights, model card, metrics."""
+"""What a finished training run leaves behind: weights, encoder, model card, metrics, plots."""
 
 from __future__ import annotations
 
@@ -8,36 +8,73 @@ from dataclasses import asdict
 from pathlib import Path
 
 from promptmatte.controls import MatteControls
-from promptmatte.models.embedded import EmbeddedModel, load_network, save_weights
+from promptmatte.models.embedded import EmbeddedModel, encoder_path, load_network, save_weights
+from promptmatte.training.bars import bars
+from promptmatte.training.calibration import confidences, fitted
 from promptmatte.training.card import metrics_of, model_card
+from promptmatte.training.colour_pairs import colour_pairs, picked_right
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.embedded import EmbeddedTrainer
+from promptmatte.training.export import export_encoder
 from promptmatte.training.metrics import held_out_scores
+from promptmatte.training.plots import loss_curve, reliability
+from promptmatte.training.sheet import held_out_sheet
 
 WEIGHTS_NAME = "embedded.safetensors"
+COLOUR_PAIRS = 100
+
+
+def pictures_looked_at(datasets: list[Dataset]) -> int:
+    """How often write_results calls its progress: each held-out picture twice, in three passes."""
+    return 2 * sum(len(dataset.split()[1]) for dataset in datasets)
 
 
 def write_results(
     trainer: EmbeddedTrainer, datasets: list[Dataset], folder: Path, *, progress: Callable[[], None]
 ) -> None:
-    """Writes embedded.safetensors (fp16), MODEL_CARD.md and metrics.json into a folder.
+    """Writes embedded.safetensors (fp16), embedded.onnx, MODEL_CARD.md, metrics.json, loss.png,
+    reliability.png and held-out.png into a folder.
 
-    The metrics are those of the written file, read back. progress is called once a held-out
-    picture.
+    The confidence is calibrated on one half of the held-out pictures and its reliability shown on
+    the other. The metrics are those of the written files, read back. progress is called once a
+    picture that is looked at.
     """
     metadata = {
         **asdict(trainer.config),
         "steps": trainer.step,
+        "backbone": trainer.architecture.backbone,
         "input_side": trainer.architecture.input_side,
+        "words": len(trainer.architecture.concepts),
         "device": trainer.device.type,
         "data": [dataset.name for dataset in datasets],
     }
     weights = folder / WEIGHTS_NAME
     save_weights(trainer.averaged(), weights, metadata)
-    model = EmbeddedModel(load_network(weights), device=str(trainer.device))
+    export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
+    plain = held_out_scores(
+        EmbeddedModel.load(device="cpu", weights=weights), datasets, part=0, progress=progress
+    )
+    calibration = fitted(*confidences(plain))
+    save_weights(load_network(weights)[0], weights, {**metadata, "calibration": calibration})
+    export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
+
+    model = EmbeddedModel.load(device="cpu", weights=weights)
     scores = held_out_scores(model, datasets, progress=progress)
+    other_half = held_out_scores(model, datasets, part=1, progress=progress)
+    error = reliability(*confidences(other_half), folder / "reliability.png")
+    loss_curve(trainer.losses, folder / "loss.png")
     floor = MatteControls().confidence_floor
-    card = model_card(datasets=datasets, scores=scores, floor=floor, metadata=metadata)
+    picked = picked_right(model, colour_pairs(datasets, count=COLOUR_PAIRS), floor=floor)
+    demands = bars(scores, picked, floor)
+    rows = held_out_sheet(model, datasets, folder / "held-out.png")
+    card = model_card(
+        datasets=datasets, scores=scores, floor=floor, metadata=metadata, demands=demands,
+        calibration_error=error, looked_at=rows,
+    )  # fmt: skip
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    metrics = metrics_of(scores, floor)
+    metrics = metrics_of(scores, floor) | {
+        "bars": [{**asdict(bar), "met": bar.met} for bar in demands],
+        "calibration": {"slope": calibration[0], "offset": calibration[1], "error": error},
+        "sheet": [asdict(row) for row in rows],
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")

@@ -1,33 +1,49 @@
-"""Training samples: augmented crops, pasted cut-outs, and prompts that are there or are not."""
+"""Training samples: augmented crops, pasted cut-outs, and concepts that are there or are not."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from promptmatte.training.augment import degraded, jittered, random_crop
-from promptmatte.training.datasets import Dataset, Picture
-from promptmatte.training.vocabulary import (
-    COLOURED,
-    COLOURS,
-    NONSENSE,
-    colour_indices,
-    dominant_colour,
-    phrase,
+from promptmatte.training.augment import (
+    Window,
+    cut,
+    degraded,
+    jittered,
+    random_window,
+    recoloured,
+    window_around,
 )
+from promptmatte.training.datasets import Dataset, Picture
+from promptmatte.training.losses import UNKNOWN_COLOUR
+from promptmatte.training.vocabulary import COLOURED, COLOURS, colour_indices, dominant_colour
 
 Mask = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
 MASK_STRIDE = 4
 SMALLEST_SHARE = 0.003
 """A thing that covers less of the crop than this is neither asked for nor called absent."""
 
-PASTED = {"ccp": "person", "human290": "person", "weizmann_horse": "horse"}
-"""Data sets whose main subject is cut out and pasted over other pictures."""
+SMALLEST_KNOWN = 0.1
+"""A thing is asked for where at least this share of the crop is known not to be it."""
+
+BYSTANDER_WEIGHT = 0.6
+"""How much a pixel counts as not of a thing where the set may leave one unlabelled."""
+
+PASTED: dict[str, tuple[str, ...]] = {
+    "ccp": ("person",),
+    "human290": ("person",),
+    "weizmann_horse": ("horse",),
+    "msrc21": ("cow", "sheep", "dog", "cat", "bird", "horse", "airplane", "car"),
+    "coco_small": ("person", "dog", "cat", "horse", "elephant", "bear", "zebra", "giraffe", "car",
+                   "motorcycle", "bus", "train", "truck", "airplane", "teddy bear"),
+}  # fmt: skip
+"""Data set -> things that are cut out of it and pasted over other pictures."""
 
 PARTS_OF_PERSON = frozenset({
     "face", "skin", "hair", "eyes", "nose", "mouth", "clothes", "jacket", "coat", "shirt",
@@ -35,30 +51,24 @@ PARTS_OF_PERSON = frozenset({
     "bag", "hat", "glasses", "belt", "scarf", "tie", "handbag", "backpack", "cyclist",
 })  # fmt: skip
 
-SIMILAR_COLOURS = (
-    {"black", "grey"}, {"grey", "white"}, {"red", "orange"}, {"red", "pink"}, {"red", "brown"},
-    {"orange", "brown"}, {"orange", "yellow"}, {"brown", "black"}, {"brown", "grey"},
-    {"blue", "purple"}, {"purple", "pink"}, {"blue", "grey"}, {"yellow", "green"},
-    {"brown", "yellow"}, {"blue", "black"}, {"pink", "white"}, {"green", "black"},
-)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Query:
-    """One prompt on one crop: target and validity float32 [H/4, W/4]; present: area in it."""
-
-    text: str
-    target: npt.NDArray[np.float32]
-    valid: npt.NDArray[np.float32]
-    present: bool
+PARTS_OF_CAR = frozenset({"wheel", "hood", "bumper", "windscreen", "door", "headlight", "mirror",
+                          "window", "truck"})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """A crop uint8 RGB [H, W, 3] with its queries."""
+    """A crop uint8 RGB [H, W, 3] and Q concepts asked of it.
 
-    pixels: npt.NDArray[np.uint8]
-    queries: list[Query]
+    concepts: indices int64 [Q]; target: 0..255 uint8 [Q, H/4, W/4]; valid: weight 0..255 of the
+    same shape; present bool [Q]; colour: names uint8 [H/4, W/4], 255 where it is unknown.
+    """
+
+    pixels: Pixels
+    concepts: npt.NDArray[np.int64]
+    target: Pixels
+    valid: Pixels
+    present: Mask
+    colour: Pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +76,8 @@ class Labelled:
     """A picture in memory: RGB uint8 [H, W, 3] and label ids uint8 [H, W]."""
 
     dataset: Dataset
-    pixels: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
+    pixels: Pixels
+    labels: Pixels
 
 
 def read_labelled(dataset: Dataset, picture: Picture, *, long_side: int) -> Labelled:
@@ -86,77 +96,157 @@ def read_labelled(dataset: Dataset, picture: Picture, *, long_side: int) -> Labe
     )
 
 
+def told(dataset: Dataset, labels: Pixels, concept: str) -> tuple[Mask, Mask]:
+    """Where the concept is by a data set's labels, and where that is known."""
+    own = dataset.concepts.get(concept)
+    unsure = dataset.unsure.get(concept, ())
+    if own is None and not unsure:
+        known = concept in dataset.policy.elsewhere
+        return np.zeros(labels.shape, np.bool_), np.full(labels.shape, known)
+    here = _looked_up(labels, own or ())
+    doubtful = {*unsure, *dataset.ignore} - {*(own or ())}
+    return here, ~_looked_up(labels, tuple(doubtful))
+
+
+def _looked_up(labels: Pixels, ids: tuple[int, ...]) -> Mask:
+    table = np.zeros(256, np.uint8)
+    table[list(ids)] = 1
+    return np.asarray(cv2.LUT(labels, table)).view(np.bool_)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pasted:
+    """A thing laid over a crop: its region bool [H, W], and labels as its own data set has them."""
+
+    dataset: Dataset
+    thing: str
+    region: Mask
+    labels: Pixels
+
+    def mask(self, concept: str) -> tuple[Mask, Mask]:
+        """Where the concept is within the region, and where that is known. What a thing of its
+        kind may wear or consist of, and its set does not label, is unknown; the rest is absent."""
+        parts = {"person": PARTS_OF_PERSON, "car": PARTS_OF_CAR}.get(self.thing, frozenset())
+        if concept in self.dataset.concepts or concept in self.dataset.unsure:
+            return told(self.dataset, self.labels, concept)
+        return np.zeros_like(self.region), np.full_like(self.region, concept not in parts)
+
+
 @dataclass(kw_only=True, eq=False)
 class Crop:
     """A crop in the making: pixels, labels, and what was pasted over it."""
 
     dataset: Dataset
-    pixels: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
-    pasted_concept: str = ""
-    pasted: Mask | None = None
+    pixels: Pixels
+    labels: Pixels
+    pasted: list[Pasted] = field(default_factory=list)
 
     def concepts(self) -> set[str]:
         """Everything whose mask can be told here."""
-        return set(self.dataset.concepts) | ({self.pasted_concept} - {""})
+        named = {c for layer in self.pasted for c in layer.dataset.concepts}
+        return set(self.dataset.concepts) | named | set(self.dataset.policy.elsewhere)
 
     def mask(self, concept: str) -> tuple[Mask, Mask]:
         """Where the concept is, and where that is known."""
-        dataset = self.dataset
-        here = np.isin(self.labels, dataset.concepts.get(concept, ()))
-        unsure = np.isin(self.labels, dataset.unsure.get(concept, ()) + dataset.ignore)
-        known = ~(unsure & ~here)
-        if self.pasted is not None:
-            here &= ~self.pasted
-            known |= self.pasted
-            if concept == self.pasted_concept:
-                here |= self.pasted
-            elif self.pasted_concept == "person" and concept in PARTS_OF_PERSON:
-                known &= ~self.pasted
+        here, known = told(self.dataset, self.labels, concept)
+        for layer in self.pasted:
+            own_here, own_known = layer.mask(concept)
+            np.copyto(here, own_here, where=layer.region)
+            np.copyto(known, own_known, where=layer.region)
         return here, known
 
 
 class Sampler:
-    """Draws samples without end; the same seed draws the same ones."""
+    """Draws samples without end; the same seed draws the same ones.
 
-    def __init__(self, pictures: Sequence[Labelled], *, seed: int, queries: int = 3) -> None:
+    Half of the pictures are drawn by data set, half by a concept, each with the root of how often
+    it occurs, and then often with that concept in the middle of things, so that small and rare
+    things are seen too.
+    """
+
+    def __init__(
+        self, pictures: Sequence[Labelled], *, concepts: Sequence[str], seed: int, queries: int = 12
+    ) -> None:
         self._rng = random.Random(seed)
         self._queries = queries
+        self._index = {concept: i for i, concept in enumerate(concepts)}
         self._by_set: dict[str, list[Labelled]] = {}
         for picture in pictures:
             self._by_set.setdefault(picture.dataset.name, []).append(picture)
         self._sets = list(self._by_set)
         self._weights = [self._by_set[n][0].dataset.policy.weight for n in self._sets]
-        self._donors = [name for name in self._sets if name in PASTED]
+        self._by_concept: dict[str, list[Labelled]] = {}
+        for picture in pictures:
+            counts = np.bincount(picture.labels.ravel(), minlength=256) / picture.labels.size
+            for concept, labels in picture.dataset.concepts.items():
+                if counts[list(labels)].sum() >= SMALLEST_SHARE / 2:
+                    self._by_concept.setdefault(concept, []).append(picture)
+        self._named = list(self._by_concept)
+        self._named_weights = [len(self._by_concept[c]) ** 0.5 for c in self._named]
+        self._donors = [
+            (name, thing) for name in self._sets for thing in PASTED.get(name, ())
+            if thing in self._by_set[name][0].dataset.concepts
+        ]  # fmt: skip
+        self._donors += [d for d in self._donors if d[1] == "person"] * 6
 
     def draw(self, size_hw: tuple[int, int]) -> Sample:
         """One sample at a size."""
+        while True:
+            sample = self._sample(size_hw)
+            if sample is not None:
+                return sample
+
+    def _sample(self, size_hw: tuple[int, int]) -> Sample | None:
         rng = self._rng
-        name = rng.choices(self._sets, self._weights)[0]
-        picture = rng.choice(self._by_set[name])
-        pixels, labels = random_crop(picture.pixels, picture.labels, size_hw, rng)
-        crop = Crop(dataset=picture.dataset, pixels=jittered(pixels, rng), labels=labels)
-        if self._donors and rng.random() < 0.3:
-            self._paste(crop)
-        queries = self._draw_queries(crop)
-        return Sample(pixels=degraded(crop.pixels, rng), queries=queries)
+        picture, window = self._picture(size_hw)
+        mirror = rng.random() < 0.5
+        crop = Crop(
+            dataset=picture.dataset,
+            pixels=cut(picture.pixels, window, size_hw, mirror=mirror),
+            labels=cut(picture.labels, window, size_hw, mirror=mirror, nearest=True),
+        )
+        if self._donors and rng.random() < 0.45:
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                self._paste(crop)
+        masks = {c: crop.mask(c) for c in sorted(crop.concepts()) if c in self._index}
+        colour = self._colours(crop, masks)
+        pixels = degraded(jittered(crop.pixels, rng), rng)
+        return self._asked(crop, pixels, masks, colour)
+
+    def _picture(self, size_hw: tuple[int, int]) -> tuple[Labelled, Window]:
+        rng = self._rng
+        aspect = size_hw[1] / size_hw[0] * rng.uniform(0.8, 1.25)
+        if not self._named or rng.random() < 0.5:
+            name = rng.choices(self._sets, self._weights)[0]
+            picture = rng.choice(self._by_set[name])
+            return picture, random_window(picture.labels.shape, aspect, rng)
+        concept = rng.choices(self._named, self._named_weights)[0]
+        picture = rng.choice(self._by_concept[concept])
+        if rng.random() < 0.4:
+            return picture, random_window(picture.labels.shape, aspect, rng)
+        here = told(picture.dataset, picture.labels, concept)[0]
+        return picture, window_around(here, aspect, rng)
 
     def _paste(self, crop: Crop) -> None:
-        """Pastes a subject over the crop: any place, size and side, partly out of frame too."""
+        """Pastes a thing over the crop: any place, size and side, partly out of frame too."""
         rng = self._rng
-        name = rng.choice(self._donors)
-        donor = rng.choice(self._by_set[name])
-        concept = PASTED[name]
-        subject = np.isin(donor.labels, donor.dataset.concepts[concept])
+        name, thing = rng.choice(self._donors)
+        pool = [p for p in self._by_concept.get(thing, ()) if p.dataset.name == name]
+        if not pool:
+            return
+        donor = rng.choice(pool)
+        subject = told(donor.dataset, donor.labels, thing)[0]
         rows, columns = np.flatnonzero(subject.any(1)), np.flatnonzero(subject.any(0))
-        if len(rows) < 16 or len(columns) < 16:
+        if len(rows) < 24 or len(columns) < 24:
             return
         height, width = crop.labels.shape
         own_height = int(rows[-1] - rows[0])
-        scale = height * rng.uniform(0.25, 1.4) / own_height
+        scale = min(
+            rng.uniform(0.2, 1.3) / own_height * height, 1.3 * width / (columns[-1] - columns[0])
+        )
         mirror = -1.0 if rng.random() < 0.5 else 1.0
         centre = (float(columns.mean()), float(rows.mean()))
-        target = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.3, 0.8) * height)
+        target = (rng.uniform(0.05, 0.95) * width, rng.uniform(0.3, 0.8) * height)
         matrix = np.array(
             [
                 [mirror * scale, 0.0, target[0] - mirror * scale * centre[0]],
@@ -167,82 +257,113 @@ class Sampler:
             blurred = cv2.GaussianBlur(donor.pixels, (0, 0), 0.4 / scale)
         else:
             blurred = donor.pixels
-        pixels = cv2.warpAffine(jittered(blurred, rng), matrix, (width, height))
+        if rng.random() < 0.5:
+            blurred = jittered(blurred, rng)
+        pixels = cv2.warpAffine(blurred, matrix, (width, height))
         alpha = cv2.warpAffine(subject.astype(np.float32), matrix, (width, height))
         alpha = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3))), (0, 0), rng.uniform(0.5, 1.2))
         mixed = crop.pixels + alpha[..., None] * (pixels.astype(np.float32) - crop.pixels)
         crop.pixels = np.clip(mixed, 0, 255).astype(np.uint8)
-        crop.pasted, crop.pasted_concept = alpha > 0.5, concept
+        labels = cv2.warpAffine(donor.labels, matrix, (width, height), flags=cv2.INTER_NEAREST)
+        crop.pasted.append(
+            Pasted(
+                dataset=donor.dataset, thing=thing, region=alpha > 0.5,
+                labels=np.asarray(labels, np.uint8),
+            )
+        )  # fmt: skip
 
-    def _draw_queries(self, crop: Crop) -> list[Query]:
+    def _colours(self, crop: Crop, masks: dict[str, tuple[Mask, Mask]]) -> Pixels:
+        """Names of colours [H/4, W/4] of single-coloured things, some of which are painted anew."""
+        rng = self._rng
+        things = [c for c, (here, _) in masks.items() if c in COLOURED and here.any()]
+        rng.shuffle(things)
+        pieces: list[Mask] = []
+        for concept in things[:3]:
+            count, parts, stats, _ = cv2.connectedComponentsWithStats(
+                masks[concept][0].astype(np.uint8)
+            )
+            for i in range(1, count):
+                if stats[i, cv2.CC_STAT_AREA] >= SMALLEST_SHARE * parts.size:
+                    pieces.append(parts == i)
+                    if rng.random() < 0.25:
+                        crop.pixels = recoloured(crop.pixels, pieces[-1], rng)
+        height, width = crop.labels.shape
+        named = np.full((height, width), UNKNOWN_COLOUR, np.uint8)
+        if pieces:
+            names = colour_indices(crop.pixels)
+            for piece in pieces:
+                colour = dominant_colour(names, piece)
+                named[piece] = UNKNOWN_COLOUR if colour is None else COLOURS.index(colour)
+        return np.ascontiguousarray(named[MASK_STRIDE // 2 :: MASK_STRIDE,
+                                          MASK_STRIDE // 2 :: MASK_STRIDE])  # fmt: skip
+
+    def _asked(
+        self, crop: Crop, pixels: Pixels, masks: dict[str, tuple[Mask, Mask]], colour: Pixels
+    ) -> Sample | None:
+        """The sample with its concepts: what is there, filled up with what is not; None where
+        nothing can be asked."""
         rng = self._rng
         present, absent = [], []
-        masks = {}
-        for concept in sorted(crop.concepts()):
-            here, known = crop.mask(concept)
+        for concept, (here, known) in masks.items():
             share = float(here.mean())
             if share >= SMALLEST_SHARE:
-                present.append(concept)
-                masks[concept] = (here, known)
-            elif share == 0 and crop.dataset.policy.dense and known.mean() > 0.7:
+                # Where next to nothing is known not to be it, all that can be learnt is "yes".
+                if (known & ~here).mean() >= SMALLEST_KNOWN:
+                    present.append(concept)
+            elif share == 0 and self._absent(crop, concept, known):
                 absent.append(concept)
-        elsewhere = [c for c in crop.dataset.policy.elsewhere if c != crop.pasted_concept]
-        weights = [2.0 if c == "person" else 1.0 for c in present]
-        names = colour_indices(crop.pixels)
-        queries: list[Query] = []
-        while len(queries) < self._queries:
-            if present and rng.random() < 0.55:
-                concept = rng.choices(present, weights)[0]
-                here, known = masks[concept]
-                query = None
-                if concept in COLOURED and rng.random() < 0.35:
-                    query = _coloured(concept, here, known, names, rng)
-                queries.append(query or _query(phrase(concept, rng), here, known))
-            else:
-                text = _absent_text(absent, elsewhere, rng)
-                nothing = np.zeros(crop.labels.shape, np.bool_)
-                queries.append(_query(text, nothing, ~nothing))
-        return queries
+        rng.shuffle(present)
+        rng.shuffle(absent)
+        if "person" in present:
+            present.remove("person")
+            present.insert(0, "person")
+        if not present and not absent:
+            return None
+        kept = present[: max(self._queries * 2 // 3, self._queries - len(absent))]
+        asked = (kept + absent)[: self._queries]
+        while len(asked) < self._queries:
+            asked.append(rng.choice(asked))
+        shape = (crop.labels.shape[0] // MASK_STRIDE, crop.labels.shape[1] // MASK_STRIDE)
+        target = np.zeros((len(asked), *shape), np.uint8)
+        valid = np.full((len(asked), *shape), 255, np.uint8)
+        for row, concept in enumerate(asked):
+            here, known = masks[concept]
+            if concept in kept:
+                target[row] = _small(here)
+            if not known.all():
+                valid[row] = np.where(_small(known) > 252, 255, 0)
+            if concept in crop.dataset.policy.bystanders:
+                faint = _small(_background(crop, here)) > 252
+                valid[row][faint] = (valid[row][faint] * BYSTANDER_WEIGHT).astype(np.uint8)
+        return Sample(
+            pixels=pixels,
+            concepts=np.array([self._index[c] for c in asked]),
+            target=target,
+            valid=valid,
+            present=np.array([c in kept for c in asked]),
+            colour=colour,
+        )
+
+    @staticmethod
+    def _absent(crop: Crop, concept: str, known: Mask) -> bool:
+        policy = crop.dataset.policy
+        if concept in policy.elsewhere:
+            return True
+        if concept in policy.bystanders or concept not in crop.dataset.concepts:
+            return False
+        return policy.dense and bool(known.mean() > 0.7)
 
 
-def _absent_text(absent: list[str], elsewhere: list[str], rng: random.Random) -> str:
-    pool = rng.choices((absent, elsewhere, list(NONSENSE)), (0.6, 0.25, 0.15))[0]
-    concept = rng.choice(pool or list(NONSENSE))
-    colour = rng.choice(COLOURS) if concept in COLOURED and rng.random() < 0.2 else None
-    return phrase(concept, rng, colour=colour)
+def _background(crop: Crop, here: Mask) -> Mask:
+    """Where the crop's own set may leave something unlabelled."""
+    faint = ~here
+    for layer in crop.pasted:
+        faint &= ~layer.region
+    return faint
 
 
-def _query(text: str, here: Mask, known: Mask) -> Query:
-    size = (here.shape[1] // MASK_STRIDE, here.shape[0] // MASK_STRIDE)
-    target = cv2.resize(here.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    valid = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-    return Query(text=text, target=target, valid=valid.astype(np.float32), present=bool(here.any()))
-
-
-def _coloured(
-    concept: str, here: Mask, known: Mask, names: npt.NDArray[np.uint8], rng: random.Random
-) -> Query | None:
-    """A query by colour ("red car"): the parts of that colour, or none of it; None if unclear."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(here.astype(np.uint8))
-    colours: dict[int, str | None] = {
-        i: dominant_colour(names, parts == i)
-        for i in range(1, count)
-        if stats[i, cv2.CC_STAT_AREA] >= SMALLEST_SHARE * here.size
-    }
-    seen = sorted({c for c in colours.values() if c})
-    if not seen:
-        return None
-    if rng.random() < 0.3 and None not in colours.values():
-        others = [c for c in COLOURS if c not in seen and not _similar(c, seen)]
-        if others:
-            text = phrase(concept, rng, colour=rng.choice(others))
-            return _query(text, np.zeros_like(here), known)
-    colour = rng.choice(seen)
-    wanted = np.isin(parts, [i for i, c in colours.items() if c == colour])
-    other = np.isin(parts, [i for i, c in colours.items() if c and not _similar(c, [colour])])
-    other &= ~wanted
-    return _query(phrase(concept, rng, colour=colour), wanted, known & (~here | wanted | other))
-
-
-def _similar(colour: str, others: Sequence[str]) -> bool:
-    return any(colour == other or {colour, other} in SIMILAR_COLOURS for other in others)
+def _small(mask: Mask) -> Pixels:
+    """The share of each cell of the mask grid, 0..255."""
+    size_wh = (mask.shape[1] // MASK_STRIDE, mask.shape[0] // MASK_STRIDE)
+    whole = mask.view(np.uint8) * np.uint8(255)
+    return np.asarray(cv2.resize(whole, size_wh, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""The embedded model's vocabulary: concepts, the words people type for them, and colours."""
+"""What people may type for concepts, which trains a projection; and the colours of things."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import random
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from promptmatte.models.lexicon import COLOURS as COLOURS
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "person": ("human", "people", "man", "woman", "performer", "dancer", "someone", "figure",
@@ -96,10 +98,6 @@ COLOURED = frozenset({
     "umbrella", "suitcase", "backpack",
 })  # fmt: skip
 """Concepts that people pick out by colour ("red car")."""
-
-COLOURS = (
-    "black", "white", "grey", "red", "orange", "brown", "yellow", "green", "blue", "purple", "pink",
-)  # fmt: skip
 
 NONSENSE = (
     "unicorn", "submarine", "volcano", "keyboard solo", "asdf", "qwertz", "dragon", "spaceship",

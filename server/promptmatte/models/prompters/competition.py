@@ -15,9 +15,9 @@ from promptmatte.prompts import PromptSet
 NEAR_SYNONYM = 0.55
 """Cosine of two text vectors less the mean of the background's from which on they mean about
 the same. CLIP's texts all lie within a narrow cone (cosines of any two phrases 0.6 to 0.95);
-without the common part unrelated ones lie at about 0. With the embedded model's text tower:
-dog and puppy 0.95, man and person 0.91, car and vehicle 0.92; unlike things 0.57 at most,
-mostly under 0.3. Not measured on released CLIP weights."""
+without the common part unrelated ones lie at about 0. With a small text tower that was taught
+synonyms: dog and puppy 0.95, man and person 0.91, car and vehicle 0.92; unlike things 0.57 at
+most, mostly under 0.3. Not measured on released CLIP weights."""
 
 LIMIT = 10.0
 """Log-odds count up to here: beyond it nothing changes for the eye, and resizing would blur the

@@ -1,0 +1,1 @@
+"""People keyed by the embedded model and by MediaPipe's selfie segmentation, in the same run."""

@@ -1,0 +1,74 @@
+"""What turns a frame into the embedded model's features: torch, or ONNX Runtime on a CPU."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import Tensor
+
+from promptmatte.errors import ModelError
+from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
+
+PICTURE = "frame"
+OUTPUTS = ("pixels", "summary")
+WEIGHTS_KEY = "weights_sha256"
+
+
+class ImageEncoder(Protocol):
+    """A frame uint8 RGB [H, W, 3], sides multiples of 32, in; its features, B = 1, out."""
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> ImageFeatures: ...
+
+
+class TorchEncoder:
+    """The reference: the network itself, on any device."""
+
+    def __init__(self, network: EmbeddedNetwork, device: torch.device) -> None:
+        self._network = network.to(memory_format=torch.channels_last)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> ImageFeatures:
+        # torch takes no read-only memory, and a frame of the network's own size is that. The
+        # array is already channels-last: permuting it is a view, not a copy.
+        own = pixels if pixels.flags.writeable else pixels.copy()
+        tensor: Tensor = torch.from_numpy(own).to(self._device).float()
+        return self._network.encode_image(tensor.permute(2, 0, 1).unsqueeze(0))
+
+
+class OnnxEncoder:
+    """The same network in ONNX Runtime, on as many threads as torch has; ModelError."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that spin while they wait would take the cores from the matte of every frame.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001  onnxruntime has no error class of its own
+            raise ModelError(f"expected {path} to be an encoder; {error}") from error
+
+    def belongs_to(self, weights: Path) -> bool:
+        """True if it was made from this weights file."""
+        known = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY)
+        return known == sha256_of(weights)
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> ImageFeatures:
+        found, summary = self._session.run(OUTPUTS, {PICTURE: pixels[None]})
+        return ImageFeatures(pixels=torch.from_numpy(found), summary=torch.from_numpy(summary))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
