@@ -1,6 +1,7 @@
 """Which embedded network to ship: quality against CPU time, on held-out pictures.
 
-python benchmarks/embedded_search.py --data DIR [--weights FILE] [--steps N] [--json FILE] [--plot FILE]
+python benchmarks/embedded_search.py --data DIR [--weights FILE] [--steps N] [--json FILE]
+    [--plot FILE]
 
 Two questions, two kinds of points:
 

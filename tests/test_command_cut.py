@@ -49,7 +49,8 @@ def weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFact
     """Random weights that are sure of themselves, so that the alpha is not empty."""
     network = copy.deepcopy(tiny_network)
     with torch.no_grad():
-        network.mask_decoder.iou_prediction_head.layers[-1].bias.fill_(1.0)
+        network.presence_bias.fill_(4.0)
+        network.word_bias.fill_(0.0)
     path = tmp_path_factory.mktemp("weights") / "sure.safetensors"
     save_weights(network, path, {})
     return path

@@ -156,7 +156,7 @@ def test_a_narrower_word_is_taken_as_what_is_known(
     "text",
     ["running man", "man with a hat", "woman wearing jeans", "tall man left", "black man",
      "blonde woman", "red-haired woman", "woman in red", "man riding a horse", "singer on stage",
-     "my girlfriend’s brother", "men and women", "people dancing", "bus driver", "tennis player",
+     "person walking a dog", "all people but the singer", "my girlfriend’s brother", "men and women", "people dancing", "bus driver", "tennis player",
      "a beautiful young woman with long blonde hair", "group of dancers in the dark"],
 )  # fmt: skip
 def test_what_is_told_of_a_person_is_neither_meant_nor_unknown(lexicon: Lexicon, text: str) -> None:
@@ -185,6 +185,7 @@ def test_what_is_told_of_a_person_is_neither_meant_nor_unknown(lexicon: Lexicon,
         ("jacket orange", "jacket", "orange"),
         ("dress, red", "dress", "red"),
         ("green house", "building", "green"),
+        ("blue jeans", "jeans", "blue"),
         ("red leather jacket", "jacket", "red"),
         ("red jacket of the woman in blue", "jacket", "red"),
         ("the red car's wheel", "wheel", None),
@@ -378,7 +379,7 @@ def test_chinese_is_read_by_its_longest_words(
     "text",
     ["guitar", "dragon", "unicorn", "spaceship", "mask", "face mask", "helicopter", "goat", "boar",
      "planet", "bridge", "beard", "hand", "asdf", "qwertz", "lorem ipsum", "man asdf",
-     "horse statue", "bus stop", "tree house", "window frame", "apple pie", "red guitar", "camel",
+     "horse statue", "bus stop", "christmas lights", "tree house", "window frame", "apple pie", "red guitar", "camel",
      "nothing", "the", "old", "beautiful", "🐶", "?!", "кошка", "机器人", "河马", "马车", "山羊",
      "吉他", "和平", "面条", "某某", "的", "和"],
 )  # fmt: skip
@@ -622,6 +623,7 @@ def test_regular_plurals() -> None:
         ("person people, man\n", "person: people, man"),
         (": people\n", "test.txt, line 1"),
         ("dog: puppy\n\nperson:\n  ~\n", "test.txt, line 3"),
+        ("dog: hound ~ puppy ~ poodle\n", "test.txt, line 1"),
     ],
 )
 def test_a_line_that_says_nothing_is_an_error(text: str, message: str) -> None:

@@ -85,7 +85,7 @@ def _torch() -> list[Check]:
     try:
         import torch
 
-        import promptmatte.models.embedded  # noqa: F401  brings torchvision, timm, open_clip
+        import promptmatte.models.embedded  # noqa: F401  brings torchvision, timm, onnxruntime
         from promptmatte.models.device import choose_device, gpu_advice
 
         device, advice = choose_device(), gpu_advice()

@@ -54,9 +54,7 @@ def _found(prompt: Prompt, rows: dict[str, tuple[Logits, float]]) -> tuple[Logit
     return mask, best
 
 
-def weighed(
-    logits: Logits, confidence: float, best: float, present: tuple[float, float]
-) -> Logits:
+def weighed(logits: Logits, confidence: float, best: float, present: tuple[float, float]) -> Logits:
     """The logits of a term, lowered as far as it is absent. The step is a slope, as a
     confidence that hovers about a limit must not make a thing blink."""
     none, full = present

@@ -167,7 +167,7 @@ class EmbeddedModel:
         if frame.format is not PixelFormat.RGB8:
             raise ModelError(f"expected an rgb8 frame; got {frame.format.name.lower()}")
         height, width = self._network.architecture.input_hw(*frame.size_hw)
-        pixels: npt.NDArray[np.uint8] = frame.pixels
+        pixels: npt.NDArray[np.uint8] = np.asarray(frame.pixels, np.uint8)
         if frame.size_hw != (height, width):
             shrinks = height * width < frame.size_hw[0] * frame.size_hw[1]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC

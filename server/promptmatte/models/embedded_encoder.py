@@ -55,13 +55,13 @@ class OnnxEncoder:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001  onnxruntime has no error class of its own
+        except Exception as error:
             raise ModelError(f"expected {path} to be an encoder; {error}") from error
 
     def belongs_to(self, weights: Path) -> bool:
         """True if it was made from this weights file."""
         known = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY)
-        return known == sha256_of(weights)
+        return bool(known == sha256_of(weights))
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> ImageFeatures:
         found, summary = self._session.run(OUTPUTS, {PICTURE: pixels[None]})

@@ -23,12 +23,13 @@ SCENES_PER_HELD_OUT = 6
 class DatasetPolicy:
     """How to read one data set.
 
-    merge: concept -> label names that make it up; None: every label is a concept. unsure: concept -> label names whose
-    pixels may or may not be it. dense: every concept of the set that is not in a picture's
-    mask is absent from the picture. bystanders: concepts of which there may be more in the
-    background, unlabelled. elsewhere: further concepts that never occur in this set. scene: what
-    of a file's name tells pictures of one drive or one person, which stay together when pictures
-    are held out. weight: share of the training samples. terms: licence in a few words.
+    merge: concept -> label names that make it up; None: every label is a concept. unsure:
+    concept -> label names whose pixels may or may not be it. dense: every concept of the set
+    that is not in a picture's mask is absent from the picture. bystanders: concepts of which
+    there may be more in the background, unlabelled. elsewhere: further concepts that never occur
+    in this set. scene: what of a file's name tells pictures of one drive or one person, which
+    stay together when pictures are held out. weight: share of the training samples. terms:
+    licence in a few words.
     """
 
     merge: dict[str, tuple[str, ...]] | None = None

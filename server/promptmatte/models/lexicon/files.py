@@ -46,7 +46,7 @@ def lines_of(text: str, name: str) -> Iterator[Line]:
         head, colon, rest = entry.partition(":")
         equal, _, narrower = rest.partition("~")
         words, less = _listed(equal, ","), _listed(narrower, ",")
-        if not colon or not head.strip() or not words + less:
+        if not colon or not head.strip() or not words + less or entry.count("~") > 1:
             raise DataError(f"expected a line such as 'person: people, man' in {place}: {entry!r}")
         yield Line(place=place, head=head.strip(), words=words, narrower=less)
 

@@ -11,15 +11,17 @@ from promptmatte.models.lexicon.reading import EVERYTHING, Part, Reading, Thing
 def joined(reading: Reading, *, respelt: bool = False) -> Meaning:
     """What all parts come to; respelt: a word was misspelt, so that taken_as says which.
 
-    One Meaning has one colour: parts of several colours are meant without any.
+    One Meaning has one colour: parts of several colours are meant without any. A kind of a
+    thing cannot be taken off it: "all people but the singer" are all people.
     """
     things = [part.thing for part in reading.meant if part.thing and not _is_colour_alone(part)]
     colour, clear = _colour(reading.meant)
     if not things and colour:
         things = [EVERYTHING]
-    less = [part.thing for part in reading.left_out if part.thing]
     everything = any(thing.whole for thing in things)
     concepts = _unique(c for thing in things for c in thing.concepts)
+    named = [part.thing for part in reading.left_out if part.thing]
+    less = [t for t in named if everything or not (t.loose and set(concepts) <= set(t.concepts))]
     without = _unique(
         concept
         for thing in (*(t for t in things if t.whole), *less)
@@ -29,7 +31,7 @@ def joined(reading: Reading, *, respelt: bool = False) -> Meaning:
     if everything and background:  # all but the background
         everything, concepts = False, background[0].without
     colours_left_out = any(part.colours for part in reading.left_out)
-    loose = any(thing.loose for thing in (*things, *less))
+    loose = any(thing.loose for thing in (*things, *named))
     meant = bool(things) and (everything or bool(concepts))
     says = respelt or loose or not clear or colours_left_out
     return Meaning(

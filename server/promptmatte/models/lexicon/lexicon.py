@@ -41,7 +41,8 @@ class Lexicon:
         self._dictionary = dictionary()
         self._words: Mapping[str, Word] = {**self._dictionary.words, **self._own_words()}
         self._phrases = self._dictionary.phrases | {
-            " ".join(t.key for t in tokens_of(concept)) for concept in self._concepts
+            " ".join(token.key for token in tokens_of(concept) if not token.is_sign)
+            for concept in self._concepts
         }
         self._longest = max(phrase.count(" ") + 1 for phrase in self._phrases)
         self._reader = Reader(self._thing)
@@ -76,22 +77,17 @@ class Lexicon:
 
     def _own_words(self) -> dict[str, Word]:
         """The names of the concepts as words, unless a line of the files says what they mean."""
+        shipped = self._dictionary.words
         own: dict[str, Word] = {}
         for concept in self._concepts:
-            shipped = self._dictionary.words.get(key_of(concept), UNPLACED)
-            if shipped.sense is None or not any(
-                concept in self._of(c) for c in shipped.sense.choices
-            ):
-                sense = Sense(choices=((concept,),), name=concept)
-                own[key_of(concept)] = replace(shipped, sense=sense, narrower=False, other=False)
-        for concept in self._concepts:
-            word = own.get(key_of(concept), UNPLACED)
-            if word.sense is None:
+            there = shipped.get(key_of(concept), UNPLACED)
+            if there.sense and any(concept in self._of(choice) for choice in there.sense.choices):
                 continue
-            for plural in plurals(concept, self._dictionary.irregular):
-                there = self._dictionary.words.get(key_of(plural), UNPLACED)
-                if there.sense is None:
-                    own.setdefault(key_of(plural), replace(there, sense=word.sense, other=False))
+            sense = Sense(choices=((concept,),))
+            for form in (concept, *plurals(concept, self._dictionary.irregular)):
+                meant = shipped.get(key_of(form), UNPLACED)
+                if meant.sense is None or meant.sense == there.sense:
+                    own[key_of(form)] = replace(meant, sense=sense, narrower=False, other=False)
         return own
 
     def _thing(self, word: Word) -> Thing | None:
@@ -125,7 +121,7 @@ class Lexicon:
     def _parts_of_phrases(self) -> Iterator[str]:
         """The words of all phrases of which something is known."""
         for phrase in self._phrases:
-            if self._thing(self._words[phrase.replace(" ", "")]) is not None:
+            if self._thing(self._words.get(phrase.replace(" ", ""), UNPLACED)) is not None:
                 yield from phrase.split()
 
     def _respelt(self, tokens: Sequence[Token], unknown: Sequence[str]) -> list[Token] | None:

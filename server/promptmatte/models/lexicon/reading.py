@@ -90,13 +90,16 @@ class Reader:
         return Part(unknown=_typed([i for i in items if i.describes and "determiner" not in i]))
 
     def _only_tells(self, item: Item, before: Sequence[Item]) -> bool:
-        """True for the last word of "a car photo" and of "jacket orange"."""
+        """True for the last word of "a car photo" and of "jacket orange", and for "orange" where
+        the fruit is not known."""
         if "view" in item:
             return any(other.names for other in before)
+        if item.word.colour and not item.word.other and self._resolve(item.word) is None:
+            return True
         nearest = before[-1] if before else None
         if not item.word.colour or nearest is None or "before" in nearest:
             return False
-        return nearest.names and self._resolve(nearest.word) is not None
+        return "everything" in nearest or self._resolve(nearest.word) is not None
 
     def _headed(self, items: Sequence[Item], index: int) -> Part:
         """The part whose head is items[index]."""
@@ -201,7 +204,7 @@ def _chunks(items: Sequence[Item]) -> list[list[Item]]:
 
 def _begins_phrase(item: Item, chunk: Sequence[Item]) -> bool:
     """True for "with" and for verbs in -ing after a noun: what follows tells of that."""
-    verb = item.is_unplaced and item.key.endswith("ing") and item.describes
+    verb = item.describes and item.key.endswith("ing")
     if "about" not in item and not verb:
         return False
     return any((i.names or "everything" in i or "thing" in i) and not i.possessive for i in chunk)

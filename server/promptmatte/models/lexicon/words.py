@@ -91,6 +91,7 @@ class Book:
         self.phrases: set[str] = set()
         self._irregular = irregular
         self._names: dict[object, str] = {}
+        self._own: dict[str, Sense] = {}
 
     def add_senses(self, lines: Iterable[Line], groups: Mapping[str, tuple[str, ...]]) -> None:
         """Words of lines such as those of english.txt, and the names of their concepts."""
@@ -98,6 +99,7 @@ class Book:
         seen: dict[str, Line] = {}
         for line in lines:
             sense = self._named(sense_of(line, groups))
+            self._note_concepts(sense)
             for word, narrower in (
                 *((word, False) for word in line.words),
                 *((word, True) for word in line.narrower),
@@ -106,8 +108,20 @@ class Book:
                 meant = Word(sense=sense, narrower=narrower)
                 self._put(word, meant)
                 made += [(plural, meant) for plural in plurals(word, self._irregular)]
+        for concept, sense in self._own.items():
+            meant = Word(sense=sense)
+            self._put(concept, meant, unless_there=True)
+            made += [(plural, meant) for plural in plurals(concept, self._irregular)]
         for plural, meant in made:
             self._put(plural, meant, unless_there=True)
+
+    def _note_concepts(self, sense: Sense) -> None:
+        """What each concept means by its own name: itself, or what stands in for it."""
+        for concept in {concept for choice in sense.choices for concept in choice}:
+            if sense.choices[0] == (concept,) and len(sense.choices) > 1:
+                self._own[concept] = sense
+            else:
+                self._own.setdefault(concept, Sense(choices=((concept,),)))
 
     def _named(self, sense: Sense) -> Sense:
         """The sense with the name that the first file has for it; names are English."""
