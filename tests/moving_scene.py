@@ -111,6 +111,13 @@ class ColourModel:
         features = small.astype(np.float32)
         return Scene(info=frame.info, size_hw=frame.size_hw, features=features)
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        return tuple(word for word in text.split() if word not in (*COLOURS, "thing"))
+
+    def taken_as(self, text: str) -> str | None:
+        known = [word for word in text.split() if word in COLOURS]
+        return " ".join(known) if known and self.unknown_words(text) else None
+
     def embed(self, prompts: PromptSet) -> PromptEmbedding:
         return PromptEmbedding(
             prompts=prompts, vectors=[COLOURS.get(p.text) for p in prompts.prompts]

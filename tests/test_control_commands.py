@@ -28,6 +28,9 @@ class Prompts:
         self.current = self.current.replaced(prompts)
         return self.current
 
+    def notes(self) -> list[str]:
+        return [f"{len(self.current.prompts)} prompts"]
+
     def choose_model(self, **changes: Any) -> None:
         self.model = changes
 
@@ -48,12 +51,12 @@ def test_prompts_are_set_and_cleared() -> None:
         "command": "prompt",
         "prompts": [{"text": "person"}, {"text": "red  car", "negative": ["truck"]}],
     }
-    assert handle(command) == {"ok": True, "prompts_version": 1}
+    assert handle(command) == {"ok": True, "prompts_version": 1, "notes": ["2 prompts"]}
     assert pipeline.current.prompts == (
         Prompt(text="person"),
         Prompt(text="red car", negative=("truck",)),
     )
-    assert handle({"command": "prompt", "prompts": []}) == {"ok": True, "prompts_version": 2}
+    assert handle({"command": "prompt", "prompts": []})["prompts_version"] == 2
     assert pipeline.current.prompts == ()
 
 

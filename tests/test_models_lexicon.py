@@ -156,7 +156,8 @@ def test_a_narrower_word_is_taken_as_what_is_known(
     "text",
     ["running man", "man with a hat", "woman wearing jeans", "tall man left", "black man",
      "blonde woman", "red-haired woman", "woman in red", "man riding a horse", "singer on stage",
-     "person walking a dog", "all people but the singer", "my girlfriend’s brother", "men and women", "people dancing", "bus driver", "tennis player",
+     "person walking a dog", "all people but the singer", "my girlfriend’s brother",
+     "men and women", "people dancing", "bus driver", "tennis player",
      "a beautiful young woman with long blonde hair", "group of dancers in the dark"],
 )  # fmt: skip
 def test_what_is_told_of_a_person_is_neither_meant_nor_unknown(lexicon: Lexicon, text: str) -> None:
@@ -379,7 +380,8 @@ def test_chinese_is_read_by_its_longest_words(
     "text",
     ["guitar", "dragon", "unicorn", "spaceship", "mask", "face mask", "helicopter", "goat", "boar",
      "planet", "bridge", "beard", "hand", "asdf", "qwertz", "lorem ipsum", "man asdf",
-     "horse statue", "bus stop", "christmas lights", "tree house", "window frame", "apple pie", "red guitar", "camel",
+     "horse statue", "bus stop", "christmas lights", "tree house", "window frame", "apple pie",
+     "red guitar", "camel",
      "nothing", "the", "old", "beautiful", "🐶", "?!", "кошка", "机器人", "河马", "马车", "山羊",
      "吉他", "和平", "面条", "某某", "的", "和"],
 )  # fmt: skip
@@ -412,7 +414,10 @@ def test_other_things_are_unknown(lexicon: Lexicon, text: str) -> None:
 def test_the_words_that_cannot_be_placed_are_named_as_typed(
     lexicon: Lexicon, text: str, unknown: tuple[str, ...]
 ) -> None:
-    assert lexicon.meaning(text).unknown == unknown
+    found = lexicon.meaning(text)
+    assert found.unknown == unknown
+    if unknown:  # what is understood nevertheless
+        assert (found.taken_as is not None) == bool(found.any_of or found.everything)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +548,9 @@ def test_only_concepts_of_the_list_are_answered() -> None:
     assert small.meaning("people") == Meaning(any_of=("person",))
     assert small.meaning("shirt") == Meaning(any_of=("t-shirt",))
     assert small.meaning("cyclist") == Meaning(any_of=("person",), taken_as="person")
-    assert small.meaning("everything but the dog") == Meaning(everything=True, unknown=("dog",))
+    assert small.meaning("everything but the dog") == Meaning(
+        everything=True, unknown=("dog",), taken_as="everything"
+    )
     assert small.meaning("background") == Meaning(everything=True, without=("person",))
     assert Lexicon(()).meaning("person") == Meaning(unknown=("person",))
     assert Lexicon(()).concepts == ()

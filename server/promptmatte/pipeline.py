@@ -26,6 +26,7 @@ from promptmatte.models.choice import ModelChoice
 from promptmatte.models.host import ModelHost
 from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
+from promptmatte.notes import notes_on
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
@@ -129,6 +130,12 @@ class Pipeline:
                 self._keyframes.set_prompts(self._prompts)
             return self._prompts
 
+    def notes(self) -> list[str]:
+        """What the model in use does not know of the prompts, or takes for something else; nothing
+        while there is no model."""
+        model = self._host.model
+        return notes_on(self._prompts, model) if model is not None else []
+
     @property
     def controls(self) -> Controls:
         """The controls as they were set last."""
@@ -173,6 +180,7 @@ class Pipeline:
             **self._counters.snapshot(self._clock.now_ns()),
             "prompts": _prompt_entries(prompts, matte),
             "prompts_version": prompts.version,
+            "notes": self.notes(),
             "controls": self._controls.changed(),
             "anchor_seq": matte.anchor_seq if matte else -1,
             "age_ms": round(matte.age_ms, 2) if matte else None,

@@ -14,13 +14,23 @@ MAX_PROMPT_CHARS = 200
 MAX_ALSO = 4
 MAX_NEGATIVES = 4
 
-OPERATORS = {"+": "also", **dict.fromkeys(("-", "–", "−", "but not", "without"), "negative")}
+SPELT_MINUS = ("but not", "without", "except for", "except", "but")
+"""Words for the minus. Not after "nothing": "nothing but hair" is hair."""
+
+OPERATORS = {"+": "also", **dict.fromkeys(("-", "–", "−", *SPELT_MINUS), "negative")}
 """What joins the things of one prompt, with a space to each side. Both dashes are what some
 systems make of a typed hyphen."""
 
-_OPERATOR = re.compile(
-    rf"(?<!\S)({'|'.join(re.escape(sign) for sign in OPERATORS)})(?!\S)", re.IGNORECASE
-)
+EVERYTHING = frozenset({
+    "everything", "all", "anything", "whole picture", "whole image", "whole frame", "whole screen",
+    "entire picture", "entire image", "entire frame", "一切", "所有", "全部", "所有东西",
+    "所有東西", "整个画面", "整個畫面",
+})  # fmt: skip
+"""Terms that stand for the whole picture with every model; "the" may come before them."""
+
+_WORDS = "|".join(sorted(map(re.escape, SPELT_MINUS), key=len, reverse=True))
+_SIGNS = "|".join(re.escape(sign) for sign in OPERATORS if sign not in SPELT_MINUS)
+_OPERATOR = re.compile(rf"(?<!\S)({_SIGNS}|(?<!\bnothing )(?:{_WORDS}))(?!\S)", re.IGNORECASE)
 
 
 def clean_text(text: str) -> str:
@@ -38,6 +48,11 @@ def clean_text(text: str) -> str:
             f"got {len(cleaned)}: shorten it to the name of the thing"
         )
     return cleaned
+
+
+def is_everything(term: str) -> bool:
+    """True for a term that stands for the whole picture, for which no model is asked."""
+    return term.casefold().removeprefix("the ") in EVERYTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +76,9 @@ class Prompt:
     def parse(cls, text: str, *, also: Sequence[str] = (), negative: Sequence[str] = ()) -> Prompt:
         """The prompt that one line of text says: "person + dog", "person - hair".
 
-        "but not" and "without" are other words for the minus. Signs and words count with a
-        space to each side only, in any order; also and negative are added to what the text
-        says. PromptError for a sign with nothing before or after it.
+        "but not", "without", "except", "except for" and "but" are other words for the minus.
+        Signs and words count with a space to each side only, in any order; also and negative
+        are added to what the text says. PromptError for a sign with nothing before or after it.
         """
         first, *rest = _OPERATOR.split(clean_text(text))
         things = {"also": list[str](), "negative": list[str]()}
@@ -82,7 +97,7 @@ class Prompt:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Every text that has to be found for this prompt: its own, also, negative."""
+        """Every text that this prompt is made of: its own, also, negative."""
         return (self.text, *self.also, *self.negative)
 
 
@@ -102,8 +117,10 @@ class PromptSet:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The texts that a model has to find, each once, in order of appearance."""
-        return tuple(dict.fromkeys(term for prompt in self.prompts for term in prompt.terms))
+        """The texts that a model has to find, each once, in order of appearance; "everything"
+        is none of them."""
+        every = dict.fromkeys(term for prompt in self.prompts for term in prompt.terms)
+        return tuple(term for term in every if not is_everything(term))
 
     def replaced(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         """A set of these prompts, one version on."""

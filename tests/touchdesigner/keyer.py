@@ -42,6 +42,9 @@ class Keyer:
             self.prompts = self.prompts.replaced(prompts)
         return self.prompts
 
+    def notes(self) -> list[str]:
+        return []
+
     def set_controls(self, controls: Controls) -> None:
         self.controls = controls
 

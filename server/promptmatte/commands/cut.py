@@ -109,15 +109,21 @@ def _mattes(
     prompts: PromptSet,
     controls: Controls,
     keyframe_every: int,
+    console: Console,
 ) -> Iterator[tuple[Frame, Matte]]:
-    """The frames, with the colours to write, and their mattes."""
+    """The frames, with the colours to write, and their mattes. Says first what the model does
+    not know of the prompts."""
     from promptmatte.commands.cut_best import best_mattes
     from promptmatte.commands.cut_video import offline_mattes
+    from promptmatte.notes import notes_on
 
+    model = model_from(arguments)
+    for note in notes_on(prompts, model, change="--model"):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     mattes = best_mattes if arguments.quality == "best" else offline_mattes
     return mattes(
         frames,
-        model=model_from(arguments),
+        model=model,
         prompts=prompts,
         config=PipelineConfig(),
         controls=controls,
@@ -144,7 +150,7 @@ def _cut_picture(
     picture = read_image(arguments.file)
     best = _Best(prompts)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
-        mattes = _mattes([picture], arguments, prompts, controls, keyframe_every=1)
+        mattes = _mattes([picture], arguments, prompts, controls, 1, console)
         for frame, matte in best.watch(mattes):
             bgra = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGRA)
             bgra[..., 3] = matte.alpha.max(axis=2)
@@ -174,7 +180,7 @@ def _cut_video(
     ):
         every = max(1, round(info.fps / controls.stream.encode_hz))
         frames = read_video(arguments.file)
-        mattes = _mattes(frames, arguments, prompts, controls, keyframe_every=every)
+        mattes = _mattes(frames, arguments, prompts, controls, every, console)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             task = bars.add_task("cutting out", total=info.frames or None)
             for frame, matte in best.watch(mattes):

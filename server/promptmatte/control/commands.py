@@ -49,6 +49,10 @@ class Commanded(Protocol):
         """Replaces the prompts."""
         ...
 
+    def notes(self) -> list[str]:
+        """What there is to say about the prompts."""
+        ...
+
     @property
     def controls(self) -> Controls:
         """The controls as they are."""
@@ -93,7 +97,7 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
         match _checked_name(command):
             case "prompt":
                 version = pipeline.set_prompts(_prompts_from(command["prompts"])).version
-                return {"ok": True, "prompts_version": version}
+                return {"ok": True, "prompts_version": version, "notes": pipeline.notes()}
             case "set":
                 values, channel = _controls_from(command)
                 with setting:

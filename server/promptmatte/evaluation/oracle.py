@@ -52,6 +52,14 @@ class OracleModel:
             confidence=tuple(float(plane.any()) for plane in shares),
         )
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
+        """None: it knows masks, no words."""
+        return ()
+
+    def taken_as(self, text: str) -> str | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
     def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:  # noqa: ARG002
         """Nothing of any text: it knows masks, no words."""
         return (0.0,) * len(texts)

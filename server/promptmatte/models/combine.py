@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptmatte.models.protocol import Decoded
-from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.prompts import Prompt, PromptSet, is_everything
 
 Logits = npt.NDArray[np.float32]
 Shares = tuple[float, float]
@@ -22,22 +22,38 @@ PRESENT_NEGATIVE = (0.125, 0.25)
 confidence than the whole (astronaut picture, embedded model: hair 0.21, person 0.79, things that
 are not there 0.00 to 0.10)."""
 
+PRESENT_IN_EVERYTHING = (0.15, 0.3)
+"""The same for what is left out of everything, but of 1: the whole picture is there for sure,
+which says nothing of how surely a model finds a thing in it. A sky is left out fully from the
+confidence on at which the prompt "sky" would show it (the default of confidence_floor)."""
+
+EVERYWHERE = 10.0
+"""The logit of "everything" at every place; its confidence is 1."""
+
+UNASKED = np.zeros((0, 1, 1), np.float32)
+
 ABSENT_LOGITS = 60.0
 """Taken off the logits of an absent thing, so that nothing of it is left."""
 
 
-def combined(prompts: PromptSet, logits: Logits, confidence: Sequence[float]) -> Decoded:
+def combined(
+    prompts: PromptSet, logits: Logits = UNASKED, confidence: Sequence[float] = ()
+) -> Decoded:
     """What was found of each prompt, from what was found of each term.
 
-    logits: float32 [T, h, w] and a confidence 0..1 each, in the order of prompts.terms.
-    A union has the larger logit and the larger confidence of its things, a difference the
-    smaller of the logit and the negated one of what is left out (the maximum and minimum
-    of Zadeh's fuzzy sets, 1965). A term that is hardly there has no say.
+    logits: float32 [T, h, w] and a confidence 0..1 each, in the order of prompts.terms; none
+    where there are no terms, as for the prompt "everything" alone. A union has the larger logit
+    and the larger confidence of its things, a difference the smaller of the logit and the
+    negated one of what is left out (the maximum and minimum of Zadeh's fuzzy sets, 1965). A
+    term that is hardly there has no say.
     """
     rows = dict(zip(prompts.terms, zip(logits, confidence, strict=True), strict=True))
+    everywhere = np.full(logits.shape[1:], EVERYWHERE, np.float32)
+    for term in {term for prompt in prompts.prompts for term in prompt.terms} - rows.keys():
+        rows[term] = everywhere, 1.0
     found = [_found(prompt, rows) for prompt in prompts.prompts]
     return Decoded(
-        logits=np.stack([mask for mask, _ in found]),
+        logits=np.stack([mask for mask, _ in found]) if found else UNASKED,
         confidence=tuple(round(best, 4) for _, best in found),
     )
 
@@ -49,8 +65,10 @@ def _found(prompt: Prompt, rows: dict[str, tuple[Logits, float]]) -> tuple[Logit
     if len(things) > 1:
         masks = [weighed(*thing, best, PRESENT_ALSO) for thing in things]
         mask = np.maximum.reduce(masks)
+    everything = any(is_everything(term) for term in (prompt.text, *prompt.also))
+    present = PRESENT_IN_EVERYTHING if everything else PRESENT_NEGATIVE
     for term in prompt.negative:
-        mask = np.minimum(mask, -weighed(*rows[term], best, PRESENT_NEGATIVE))
+        mask = np.minimum(mask, -weighed(*rows[term], 1.0 if everything else best, present))
     return mask, best
 
 

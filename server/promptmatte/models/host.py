@@ -175,6 +175,11 @@ class ModelHost:
         return self._loading
 
     @property
+    def model(self) -> Model | None:
+        """The model in use, if there is one."""
+        return self._model
+
+    @property
     def ready(self) -> bool:
         """True when a model is there to be used."""
         return self._model is not None

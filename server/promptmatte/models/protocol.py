@@ -69,6 +69,16 @@ class Model(Protocol):
         """Texts that `presence` takes at a time, so that keyframes can come in between."""
         ...
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a text that mean nothing to it; none with open vocabulary. Quick, and
+        called from any thread, as is taken_as."""
+        ...
+
+    def taken_as(self, text: str) -> str | None:
+        """What it takes a text for, where that is not just what it says; None also for a text of
+        which it knows nothing."""
+        ...
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame."""
         ...

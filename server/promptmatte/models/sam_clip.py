@@ -13,6 +13,7 @@ from promptmatte.frame import Frame, FrameInfo, PixelFormat
 from promptmatte.models.catalogue import LOCAL_DIR, named_clip
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.clip import ClipNetwork, load_clip
+from promptmatte.models.combine import combined
 from promptmatte.models.prompters import DensePrompter, Prompter, SamClipFeatures, presence
 from promptmatte.models.prompters.background import background
 from promptmatte.models.prompters.projection import ProjectionPrompter
@@ -66,6 +67,14 @@ class SamClipModel:
         """The shipped vocabulary."""
         return vocabulary()
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
+        """None: CLIP makes something of any text."""
+        return ()
+
+    def taken_as(self, text: str) -> str | None:  # noqa: ARG002
+        """Nothing: a text is what it says."""
+        return None
+
     def warm_up(self) -> None:
         """Encodes and decodes a grey frame, so that what a card or compiler does once is done."""
         info = FrameInfo(stream_id=0, seq=0, pts_ns=0, captured_ns=0)
@@ -89,8 +98,8 @@ class SamClipModel:
     @torch.inference_mode()
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
         """Logits [P, h, w] at SAM's mask resolution and confidence."""
-        if not embedding.prompts.prompts:
-            return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
+        if not embedding.prompts.terms:
+            return combined(embedding.prompts)
         return self._prompter.decode(scene.features, embedding.prompts, embedding.vectors)
 
     @torch.inference_mode()

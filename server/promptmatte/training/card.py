@@ -104,7 +104,7 @@ def model_card(
         f"An EfficientNet-Lite backbone (`{metadata['backbone']}`, started from public ImageNet",
         "weights, Apache-2.0) with a feature pyramid. Every pixel has a vector, and so has each",
         f"of the {metadata['words']} things it knows; a mask is their product. A second vector of",
-        "each thing says from the whole picture whether it is there, eleven more say which colour a",
+        "each thing says from the whole picture whether it is there, eleven more say what colour a",
         "thing has. What people type is led to those things by the lexicon",
         "(`models/lexicon/`, English and Chinese).",
         "",

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from promptmatte.models.lexicon import COLOURS
 from promptmatte.training.augment import (
     Window,
     cut,
@@ -21,7 +22,7 @@ from promptmatte.training.augment import (
 )
 from promptmatte.training.datasets import Dataset, Picture
 from promptmatte.training.losses import UNKNOWN_COLOUR
-from promptmatte.training.vocabulary import COLOURED, COLOURS, colour_indices, dominant_colour
+from promptmatte.training.vocabulary import COLOURED, colour_indices, dominant_colour
 
 Mask = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]

@@ -33,13 +33,14 @@ def joined(reading: Reading, *, respelt: bool = False) -> Meaning:
     colours_left_out = any(part.colours for part in reading.left_out)
     loose = any(thing.loose for thing in (*things, *named))
     meant = bool(things) and (everything or bool(concepts))
-    says = respelt or loose or not clear or colours_left_out
+    unknown = _unique(w for p in (*reading.meant, *reading.left_out) for w in p.unknown)
+    says = respelt or loose or not clear or colours_left_out or bool(unknown)
     return Meaning(
         any_of=() if everything else concepts,
         colour=colour if meant else None,
         without=without if meant else (),
         everything=everything,
-        unknown=_unique(w for p in (*reading.meant, *reading.left_out) for w in p.unknown),
+        unknown=unknown,
         taken_as=_described(things, colour, less) if meant and says else None,
     )
 

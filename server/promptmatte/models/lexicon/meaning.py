@@ -17,7 +17,8 @@ class Meaning:
     everything: the whole picture in place of any_of; with a colour, all that has it. unknown:
     the words that could not be placed; when nothing could be, any_of is empty and everything
     False. taken_as: what the text was taken for, in the concepts' names, where that is not
-    obvious: a misspelling, a kind or a part of what is meant ("guitarist": person).
+    obvious: a misspelling, a kind or a part of what is meant ("guitarist": person), a text of
+    which some words are unknown. None when nothing is known of it.
     """
 
     any_of: tuple[str, ...] = ()

@@ -76,14 +76,14 @@ class Competition:
 
 def opponents(prompts: PromptSet) -> dict[str, set[str]]:
     """For each term what it is set against by hand: a thing against the negatives of its
-    prompt, a negative against the things of its prompt."""
+    prompt, a negative against the things of its prompt; "everything" competes with nothing."""
     against: dict[str, set[str]] = {term: set() for term in prompts.terms}
     for prompt in prompts.prompts:
         things = {prompt.text, *prompt.also}
-        for thing in things:
+        for thing in things & against.keys():
             against[thing] |= set(prompt.negative) - {thing}
-        for term in prompt.negative:
-            against[term] |= things - {term}
+        for term in against.keys() & prompt.negative:
+            against[term] |= (things & against.keys()) - {term}
     return against
 
 

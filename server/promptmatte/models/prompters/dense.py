@@ -55,12 +55,16 @@ class DensePrompter:
 
     @torch.no_grad()
     def embed(self, prompts: PromptSet) -> Contest | None:
-        """Vectors of the terms and who competes with each; None for no prompts."""
-        return self._competition.contest(prompts) if prompts.prompts else None
+        """Vectors of the terms and who competes with each; None when there are no terms."""
+        return self._competition.contest(prompts) if prompts.terms else None
 
     @torch.no_grad()
-    def decode(self, features: SamClipFeatures, prompts: PromptSet, vectors: Contest) -> Decoded:
+    def decode(
+        self, features: SamClipFeatures, prompts: PromptSet, vectors: Contest | None
+    ) -> Decoded:
         """Logits [P, h, w] over the picture at SAM's mask resolution, and confidence."""
+        if vectors is None:
+            return combined(prompts)
         sam = features.sam
         found = standing(features.clip, vectors, scale=self._scale)
         small = torch.stack([found.odds, found.margin])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,8 +55,8 @@ class ProjectionPrompter:
     @torch.no_grad()
     def decode(self, features: SamClipFeatures, prompts: PromptSet, vectors: Tensor) -> Decoded:
         """Logits [P, h, w] over the picture and confidence, combined from those of the terms."""
-        if not prompts.prompts:
-            return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
+        if not prompts.terms:
+            return combined(prompts)
         seen = GridFeatures.of(
             image=features.sam.embedding, clip=features.clip, grid_hw=features.sam.grid_hw
         )

@@ -60,6 +60,14 @@ class Sam3:
         """fp32, bf16 or fp16: that of the encoders."""
         return self._network.precision
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
+        """None: it looks for any text."""
+        return ()
+
+    def taken_as(self, text: str) -> str | None:  # noqa: ARG002
+        """Nothing: a text is what it says."""
+        return None
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame: Sam3Features of the whole of it."""
         if frame.format is not PixelFormat.RGB8:
@@ -75,8 +83,8 @@ class Sam3:
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
         """Logits [P, h, w] and confidence, combined from those of the terms: the confidence
         of a term is that of its best instance, its mask that of all of them."""
-        if not embedding.prompts.prompts:
-            return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
+        if not embedding.prompts.terms:
+            return combined(embedding.prompts)
         logits, scores = self._network.find(scene.features, embedding.vectors)
         return combined(embedding.prompts, logits.cpu().numpy(), scores.tolist())
 
