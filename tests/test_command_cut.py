@@ -230,6 +230,20 @@ def test_says_when_nothing_matches(
     assert "matches 'disc'" in " ".join(capsys.readouterr().out.split())
 
 
+def test_says_which_words_the_model_does_not_know(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), picture(0)[..., ::-1])
+    arguments = ["cut", str(source), "--weights", str(tiny_weights), "-o", str(output)]
+    assert main([*arguments, "--prompt", "dragon"]) == 0
+    said = capsys.readouterr().out
+    assert 'embedded does not know "dragon": its matte stays empty' in said
+    assert "(--model sam-vit-b)" in said
+    assert main([*arguments, "--prompt", "disc"]) == 0
+    assert "does not know" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("source", "output", "prompt", "says"),
     [

@@ -47,6 +47,21 @@ def test_a_running_server_changes_its_model_and_suggests_prompts(
             assert len(found) == 3
             assert found[0]["confidence"] >= found[2]["confidence"]
 
+            said = promptmatte(
+                "prompt", "persn", "dragon", "everything but the sky", "--link", session
+            )
+            assert said.returncode == 0, said.stderr
+            notes = said.stdout.splitlines()
+            assert notes == [
+                '"persn" taken as "person"',
+                'embedded does not know "dragon": its matte stays empty; sam-vit-b would look for '
+                "it (promptmatte model sam-vit-b)",
+            ]
+            status = status_of(session, server)
+            assert status["notes"] == notes
+            assert status["prompts"][2]["negative"] == ["the sky"]
+            assert status["errors"] is None
+
             failed = promptmatte("model", "mobile-sam", "--link", session)
             assert failed.returncode == 2
             assert "embedded goes on" in failed.stderr
@@ -70,7 +85,8 @@ def test_a_running_server_changes_its_model_and_suggests_prompts(
             assert {line.rsplit(maxsplit=1)[0].strip() for line in asked.stdout.splitlines()} == {
                 "red wall", "zebra", "sky",
             }  # fmt: skip
-            assert status_of(session, server)["notice"] is None
+            status = status_of(session, server)
+            assert (status["notice"], status["notes"]) == (None, [])
         finally:
             link.close()
 

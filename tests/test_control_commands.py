@@ -60,6 +60,15 @@ def test_prompts_are_set_and_cleared() -> None:
     assert pipeline.current.prompts == ()
 
 
+def test_the_reply_to_a_prompt_is_about_that_prompt() -> None:
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+    for count in (3, 1):
+        reply = handle({"command": "prompt", "prompts": [{"text": "person"}] * count})
+        assert reply["notes"] == [f"{count} prompts"]
+        json.dumps(reply)
+
+
 def test_a_prompt_says_union_and_difference_in_its_text_or_in_fields() -> None:
     pipeline = Prompts()
     handle = command_handler(pipeline, threading.Event())

@@ -17,7 +17,7 @@ MASKS = {"left": LEFT, "right": RIGHT, "top": TOP}
 def decoded(*texts: str, **confidence: float) -> Decoded:
     """What is found of prompts made of left, right and top; each is found with 0.9."""
     prompts = PromptSet(prompts=tuple(Prompt.parse(text) for text in texts))
-    logits = np.stack([MASKS[term] for term in prompts.terms])
+    logits = np.stack([MASKS[term] for term in prompts.terms] or [LEFT])[: len(prompts.terms)]
     return combined(prompts, logits, [confidence.get(term, 0.9) for term in prompts.terms])
 
 
@@ -69,6 +69,45 @@ def test_prompts_that_share_a_term_share_its_mask() -> None:
     assert np.array_equal(inside(found, 1), TOP > 0)
     assert np.array_equal(inside(found, 2), RIGHT > 0)  # top's left half goes
     assert len(found.confidence) == 3
+
+
+def test_everything_is_everywhere_without_being_asked_for() -> None:
+    found = decoded("everything", "left")
+    assert (found.logits[0] == 10.0).all()
+    assert found.confidence == (1.0, 0.9)
+    assert np.array_equal(found.logits[1], LEFT)
+    alone = combined(PromptSet(prompts=(Prompt(text="everything"),) * 2))
+    assert alone.logits.shape == (2, 1, 1)
+    assert (alone.logits == 10.0).all()
+    assert alone.logits.dtype == np.float32
+    assert alone.confidence == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("confidence", [0.3, 0.5, 0.9])
+def test_what_is_found_at_all_is_left_out_of_everything_in_full(confidence: float) -> None:
+    found = decoded("everything but top", top=confidence)
+    assert np.array_equal(inside(found), TOP < 0)
+    assert found.logits[0].min() == -9.0
+    assert found.confidence == (1.0,)
+
+
+def test_an_absent_thing_is_not_left_out_of_everything() -> None:
+    assert inside(decoded("everything but top", top=0.1)).all()
+    assert inside(decoded("everything but top - left", top=0.1, left=0.4))[:, 4:].all()
+    steps = np.arange(0.0, 0.9, 0.002)
+    each = np.stack([decoded("all but top", top=c).logits[0] for c in steps])
+    assert np.abs(np.diff(each, axis=0)).max() < 1.2
+
+
+def test_everything_in_a_union_and_as_what_is_left_out() -> None:
+    assert inside(decoded("left + everything")).all()
+    assert not inside(decoded("left - everything")).any()
+    assert not inside(decoded("everything - everything")).any()
+
+
+def test_no_prompts_are_nothing() -> None:
+    assert combined(PromptSet()).confidence == ()
+    assert len(combined(PromptSet()).logits) == 0
 
 
 def test_the_terms_are_left_as_they_were() -> None:

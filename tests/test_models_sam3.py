@@ -210,6 +210,22 @@ def test_no_prompts_is_nothing(model: Sam3) -> None:
     assert decoded.confidence == ()
 
 
+def test_everything_needs_no_detector_and_leaves_out_what_is_found(model: Sam3) -> None:
+    scene = model.encode(frame())
+    all_of_it = model.decode(scene, model.embed(prompts("everything")))
+    assert all_of_it.confidence == (1.0,)
+    assert (all_of_it.logits > 0).all()
+    both = model.decode(scene, model.embed(prompts("everything but cat", "cat")))
+    assert both.logits.shape[0] == 2
+    assert both.confidence[0] == 1.0
+    cat = model.decode(scene, model.embed(prompts("cat")))
+    np.testing.assert_array_equal(both.logits[1], cat.logits[0])
+
+
+def test_any_text_is_known(model: Sam3) -> None:
+    assert (model.unknown_words("dragon"), model.taken_as("persn")) == ((), None)
+
+
 def test_presence_is_the_confidence_of_each(model: Sam3) -> None:
     scene = model.encode(frame())
     texts = ["cat", "dog", "red jacket", "lamp", "cat", "chair"]

@@ -96,6 +96,23 @@ def test_nothing_to_find_decodes_to_nothing(model: SamClipModel) -> None:
     assert (len(decoded.logits), decoded.confidence) == (0, ())
 
 
+def test_everything_is_everywhere_and_competes_with_nothing(model: SamClipModel) -> None:
+    scene = model.encode(frame(90, 160))
+    all_of_it = model.decode(scene, model.embed(prompts("everything")))
+    assert all_of_it.confidence == (1.0,)
+    assert (all_of_it.logits > 0).all()
+    both = model.decode(scene, model.embed(prompts("everything but the sky", "the sky")))
+    sky = model.decode(scene, model.embed(prompts("the sky")))
+    assert both.confidence == (1.0, sky.confidence[0])
+    np.testing.assert_array_equal(both.logits[1], sky.logits[0])
+    left_out = both.logits[0] < 0
+    assert left_out.any() == (sky.confidence[0] > 0.15 and (sky.logits[0] > 0).any())
+
+
+def test_any_text_is_known(model: SamClipModel) -> None:
+    assert (model.unknown_words("dragon"), model.taken_as("persn")) == ((), None)
+
+
 def test_presence_is_told_for_each_word(model: SamClipModel) -> None:
     scene = model.encode(frame(90, 160))
     found = model.presence(scene, model.words[:30])

@@ -14,6 +14,7 @@ from promptmatte.errors import PromptError, SourceError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links import open_client_link, open_server_link
 from promptmatte.links.protocol import ServerLink
+from promptmatte.models.choice import ModelChoice
 from promptmatte.pipeline import Pipeline
 from promptmatte.prompts import Prompt
 from promptmatte.sources.protocol import Source
@@ -117,6 +118,30 @@ def test_the_status_tells_all(start: Start) -> None:
     assert (entry["address"], entry["connected"], entry["errors"]) == ("collect:", True, 0)
     pipeline.stop()
     assert stats(pipeline)["state"] == "stopped"
+
+
+def test_the_status_says_what_the_model_does_not_know(start: Start) -> None:
+    pipeline = start(lambda: SceneSource(SCENE), ColourModel())
+    assert pipeline.notes() == stats(pipeline)["notes"] == []
+    pipeline.set_prompts((Prompt.parse("red - dragon"), Prompt(text="everything")))
+    [note] = pipeline.notes()
+    assert note.startswith('colour does not know "dragon": nothing is left out for it; sam-vit-b')
+    assert stats(pipeline)["notes"] == [note]
+    pipeline.set_prompts(BLUE)
+    assert stats(pipeline)["notes"] == []
+
+
+def test_there_are_no_notes_while_there_is_no_model(start: Start) -> None:
+    pipeline = Pipeline(
+        open_source=lambda: SceneSource(SCENE),
+        model=ModelChoice(device="cpu"),
+        links=[],
+        config=CONFIG,
+        clock=RealClock(),
+    )
+    pipeline.set_prompts((Prompt(text="dragon"),))
+    assert pipeline.notes() == []
+    assert pipeline.status()["notes"] == []
 
 
 def test_controls_show_from_the_next_frame_on(start: Start) -> None:

@@ -65,6 +65,11 @@ def test_plurals_are_the_same_word() -> None:
     assert stems("benches, berries") == {"bench", "berry"}
 
 
+def test_everything_competes_with_nothing() -> None:
+    given = PromptSet(prompts=(Prompt.parse("everything + dog - sky"),))
+    assert opponents(given) == {"dog": {"sky"}, "sky": {"dog"}}
+
+
 def test_things_and_negatives_of_a_prompt_compete_and_prompts_do_not() -> None:
     given = PromptSet(prompts=(Prompt.parse("person + dog - hair - hat"), Prompt(text="jacket")))
     assert opponents(given) == {

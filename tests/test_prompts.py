@@ -2,7 +2,7 @@
 
 import pytest
 from promptmatte.errors import PromptError
-from promptmatte.prompts import MAX_PROMPT_CHARS, Prompt, PromptSet
+from promptmatte.prompts import MAX_PROMPT_CHARS, Prompt, PromptSet, is_everything
 
 
 def test_spaces_and_control_characters_are_cleaned() -> None:
@@ -49,7 +49,11 @@ def test_a_change_counts_the_version_up_and_leaves_the_old_set_alone() -> None:
         ("person – hair", (), ("hair",)),
         ("person but not hair", (), ("hair",)),
         ("person  WITHOUT \n hair", (), ("hair",)),
+        ("person but hair", (), ("hair",)),
+        ("person except hair", (), ("hair",)),
+        ("person Except For hair", (), ("hair",)),
         ("person + dog - hair", ("dog",), ("hair",)),
+        ("person but hair except collar", (), ("hair", "collar")),
         ("person - hair + dog but not red collar", ("dog",), ("hair", "red collar")),
     ],
 )
@@ -60,14 +64,36 @@ def test_one_line_says_union_and_difference(
 
 
 @pytest.mark.parametrize(
-    "text", ["t-shirt", "black-and-white cat", "person+dog", "c++ book", "nothing but hair"]
+    "text",
+    [
+        "t-shirt",
+        "black-and-white cat",
+        "person+dog",
+        "c++ book",
+        "butter",
+        "exceptional dog",
+        "nothing but hair",
+        "Nothing but hair",
+        "nothing except for hair",
+    ],
 )
 def test_a_sign_inside_a_word_is_part_of_it(text: str) -> None:
     assert Prompt.parse(text) == Prompt(text=text)
 
 
 @pytest.mark.parametrize(
-    "text", ["person -", "- hair", "+", "person + - hair", "without", "but not hair"]
+    "text",
+    [
+        "person -",
+        "- hair",
+        "+",
+        "person + - hair",
+        "without",
+        "but not hair",
+        "except the sky",
+        "person but",
+        "all except for",
+    ],
 )
 def test_a_sign_with_nothing_beside_it_is_refused(text: str) -> None:
     with pytest.raises(PromptError, match=r"a thing to each side of every \+ and -"):
@@ -77,6 +103,36 @@ def test_a_sign_with_nothing_beside_it_is_refused(text: str) -> None:
 def test_fields_are_added_to_what_the_text_says() -> None:
     prompt = Prompt.parse("person + dog", also=["cat"], negative=["hair"])
     assert prompt == Prompt(text="person", also=("dog", "cat"), negative=("hair",))
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "negative"),
+    [
+        ("everything but the sky", "everything", "the sky"),
+        ("everything but not the sky", "everything", "the sky"),
+        ("everything except for the sky", "everything", "the sky"),
+        ("everything except the sky", "everything", "the sky"),
+        ("all but the car", "all", "the car"),
+        ("anything but people", "anything", "people"),
+    ],
+)
+def test_everything_but_a_thing_is_a_difference(text: str, first: str, negative: str) -> None:
+    prompt = Prompt.parse(text)
+    assert prompt == Prompt(text=first, negative=(negative,))
+    assert is_everything(prompt.text)
+    assert PromptSet(prompts=(prompt,)).terms == (negative,)
+
+
+def test_everything_is_a_term_that_no_model_is_asked_for() -> None:
+    for term in ("Everything", "all", "the whole picture", "Entire Image", "一切", "所有"):
+        assert is_everything(term)
+    for term in ("everything red", "all cars", "picture", "sky", "the", "所有的人"):
+        assert not is_everything(term)
+    prompts = PromptSet(
+        prompts=(Prompt.parse("everything + dog - sky"), Prompt.parse("person - everything"))
+    )
+    assert prompts.terms == ("dog", "sky", "person")
+    assert prompts.prompts[0].terms == ("everything", "dog", "sky")
 
 
 def test_terms_are_named_once_in_order() -> None:

@@ -14,6 +14,9 @@ OPEN_MODEL = SAM_NAMES[0]
 MOST_CHARS = 60
 """Of a text in a note."""
 
+MOST_WORDS = 3
+"""Unknown words of one text that are named."""
+
 
 def notes_on(prompts: PromptSet, model: Model, *, change: str = "promptmatte model") -> list[str]:
     """A short sentence for each term that the model knows nothing or only some of, or takes for
@@ -42,7 +45,7 @@ def _note_on(term: str, outcome: str, model: Model, change: str) -> str | None:
     taken = f"{_quoted(term)} taken as {_quoted(taken_as)}" if taken_as is not None else None
     if not unknown:
         return taken
-    words = " and ".join(_quoted(word) for word in unknown)
+    words = " and ".join(_quoted(word) for word in unknown[:MOST_WORDS])
     other = f"{OPEN_MODEL} would look for it ({change} {OPEN_MODEL})"
     return f"{model.name} does not know {words}: {taken or outcome}; {other}"
 

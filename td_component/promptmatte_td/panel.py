@@ -143,4 +143,5 @@ def status_line(
         return f"Server: {state}"
     if not status.get("prompts"):
         return "Running: type a prompt"
-    return f"Running, {fps:.0f} mattes/s, {status.get('model', '')} on {status.get('device', '')}"
+    rate = f"Running, {fps:.0f} mattes/s, {status.get('model', '')} on {status.get('device', '')}"
+    return "; ".join((rate, *status.get("notes", ())))
