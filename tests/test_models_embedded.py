@@ -150,6 +150,13 @@ def test_an_unknown_word_finds_nothing_and_is_named(model: EmbeddedModel) -> Non
     assert model.unknown_words("the red car") == ()
 
 
+def test_everything_alone_is_the_whole_picture(model: EmbeddedModel) -> None:
+    scene = model.encode(frame(90, 160))
+    decoded = model.decode(scene, model.embed(prompts("everything", "一切")))
+    assert decoded.confidence == (1.0, 1.0)
+    assert (decoded.logits > 5).all()
+
+
 def test_words_of_one_meaning_give_one_matte(model: EmbeddedModel) -> None:
     scene = model.encode(frame(90, 160))
     texts = ("car", "the automobile", "汽车", "CARS")

@@ -181,8 +181,8 @@ class EmbeddedModel:
 
     def decode(self, scene: Scene, embedding: PromptEmbedding) -> Decoded:
         """Logits [P, h, w] and confidence, combined from those of the terms."""
-        if not embedding.prompts.prompts:
-            return Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
+        if not embedding.prompts.terms:
+            return combined(embedding.prompts)
         logits, confidence = self._reader.read(scene.features, embedding.vectors)
         return combined(embedding.prompts, logits, confidence)
 

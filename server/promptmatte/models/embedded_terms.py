@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptmatte.models.combine import PRESENT_ALSO, weighed
+from promptmatte.models.combine import PRESENT_ALSO, PRESENT_IN_EVERYTHING, weighed
 from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
 from promptmatte.models.lexicon import COLOURS, Meaning
 
@@ -98,9 +98,7 @@ class TermReader:
         if meaning.colour and colour_shares is not None:
             logits, best = self._coloured(logits, best, meaning.colour, colour_shares)
         for concept in meaning.without:
-            other, sure = found[concept]
-            if sure >= 0.5 or not meaning.everything:
-                logits = np.minimum(logits, -other)
+            logits = np.minimum(logits, -weighed(*found[concept], 1.0, PRESENT_IN_EVERYTHING))
         return logits, best
 
     def _coloured(
