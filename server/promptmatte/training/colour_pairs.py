@@ -14,6 +14,7 @@ from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.training.datasets import Dataset
+from promptmatte.training.metrics import full_size
 from promptmatte.training.samples import Labelled, Mask, Pixels, read_labelled, told
 
 PAINTS = {"red": (190, 25, 30), "blue": (30, 60, 190), "green": (30, 140, 45)}
@@ -98,8 +99,7 @@ def picked_right(model: Model, pairs: Iterator[ColourPair], *, floor: float) -> 
         prompts = PromptSet(prompts=tuple(Prompt(text=f"{c} {pair.concept}") for c in colours))
         decoded = model.decode(scene, model.embed(prompts))
         for row, colour in enumerate(colours):
-            size_wh = (pair.pixels.shape[1], pair.pixels.shape[0])
-            matte = cv2.resize(decoded.logits[row], size_wh, interpolation=cv2.INTER_LINEAR) > 0
+            matte = full_size(decoded.logits[row], pair.pixels.shape) > 0
             own = float(matte[pair.masks[colour]].mean())
             other = max(float(matte[m].mean()) for c, m in pair.masks.items() if c != colour)
             right.append(decoded.confidence[row] >= floor and own >= 0.1 and own > 2 * other)

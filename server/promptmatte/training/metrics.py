@@ -101,7 +101,7 @@ def _score_picture(
         for concept, logits, confidence in zip(
             concepts, decoded.logits, decoded.confidence, strict=True
         ):
-            matte = _full_size(logits, crop.labels.shape) > 0
+            matte = full_size(logits, crop.labels.shape) > 0
             score = own.setdefault(concept, ConceptScore())
             if concept in present:
                 here, known = masks[concept]
@@ -112,6 +112,7 @@ def _score_picture(
                 score.absent_share.append(float(matte.mean()))
 
 
-def _full_size(logits: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def full_size(logits: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """A prompt's logits at the size of a picture [H, W, ...]."""
     size_wh = (shape[1], shape[0])
     return np.asarray(cv2.resize(logits, size_wh, interpolation=cv2.INTER_LINEAR), np.float32)

@@ -48,14 +48,11 @@ def write_results(
         "device": trainer.device.type,
         "data": [dataset.name for dataset in datasets],
     }
-    weights = folder / WEIGHTS_NAME
-    save_weights(trainer.averaged(), weights, metadata)
-    export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
-    plain = held_out_scores(
-        EmbeddedModel.load(device="cpu", weights=weights), datasets, part=0, progress=progress
-    )
+    network = trainer.averaged()
+    plain = held_out_scores(EmbeddedModel(network), datasets, part=0, progress=progress)
     calibration = fitted(*confidences(plain))
-    save_weights(load_network(weights)[0], weights, {**metadata, "calibration": calibration})
+    weights = folder / WEIGHTS_NAME
+    save_weights(network, weights, {**metadata, "calibration": calibration})
     export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
 
     model = EmbeddedModel.load(device="cpu", weights=weights)

@@ -19,6 +19,7 @@ from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.training.datasets import Dataset, Picture
+from promptmatte.training.metrics import full_size
 from promptmatte.training.samples import SMALLEST_SHARE, Crop, read_labelled
 
 Pixels = npt.NDArray[np.uint8]
@@ -169,8 +170,7 @@ def keyed(model: Model, pixels: Pixels, prompt: str) -> tuple[Mask, float]:
     height, width = pixels.shape[:2]
     if confidence < MatteControls().confidence_floor:
         return np.zeros((height, width), np.bool_), confidence
-    large = cv2.resize(decoded.logits[0], (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large > 0), confidence
+    return full_size(decoded.logits[0], (height, width)) > 0, confidence
 
 
 def panel(
