@@ -101,10 +101,10 @@ def test_ten_thousand_cooks_leave_nothing_behind(runner: ShowRunner, copy_first:
     before, after = results["before"], results["after"]
     assert results["wrong"] == 0
     assert results["different_mattes"] > frames / 20
-    assert after["threads"] == before["threads"]
+    assert after["threads"] <= before["threads"]
     assert after["objects"] <= before["objects"] + 100
     if "files" in before:
-        assert after["files"] == before["files"]
+        assert after["files"] <= before["files"]
         assert after["rss_mb"] < before["rss_mb"] + 4
     assert results["refusals"] == []
 
