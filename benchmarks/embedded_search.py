@@ -41,12 +41,13 @@ from promptmatte.training.metrics import held_out_scores
 from promptmatte.training.plots import TradeOff, trade_off
 
 CANDIDATES = (
-    ("tf_efficientnet_lite0", 128, 5),
-    ("tf_efficientnet_lite2", 64, 5),
-    ("tf_efficientnet_lite2", 128, 5),
-    ("tf_efficientnet_lite2", 128, 3),
+    ("tf_efficientnet_lite0", 128, 5, 2),
+    ("tf_efficientnet_lite2", 64, 5, 2),
+    ("tf_efficientnet_lite2", 128, 5, 2),
+    ("tf_efficientnet_lite2", 128, 3, 2),
+    ("tf_efficientnet_lite2", 128, 5, 0),
 )
-"""Backbone, width of the pyramid, kernel of its blocks."""
+"""Backbone, width of the pyramid, kernel of its blocks, layers of attention."""
 
 CANDIDATE_SIDE = 320
 SIDES = (256, 320, 352, 384, 448)
@@ -86,17 +87,21 @@ def quality(model: EmbeddedModel, datasets: list[Dataset]) -> float:
 
 
 def trained(
-    datasets: list[Dataset], candidate: tuple[str, int, int], steps: int, folder: Path
+    datasets: list[Dataset], candidate: tuple[str, int, int, int], steps: int, folder: Path
 ) -> EmbeddedNetwork:
     """A candidate after a short training at a small size."""
-    backbone, dim, kernel = candidate
+    backbone, dim, kernel, attention = candidate
     config, _ = read_config(CONFIG)
     trainer = EmbeddedTrainer(
         datasets=datasets,
         folder=folder,
         config=replace(config, steps=steps, sides=(192, 192), average_decay=0.98),
         architecture=EmbeddedArchitecture(
-            concepts=all_concepts(datasets), backbone=backbone, dim=dim, kernel=kernel
+            concepts=all_concepts(datasets),
+            backbone=backbone,
+            dim=dim,
+            kernel=kernel,
+            attention=attention,
         ),
         device="cpu",
     )
@@ -111,15 +116,16 @@ def points(datasets: list[Dataset], weights: Path, steps: int) -> Iterator[Trade
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for candidate in CANDIDATES:
-            backbone, dim, kernel = candidate
-            network = trained(datasets, candidate, steps, folder / f"{backbone}-{dim}-{kernel}")
+            backbone, dim, kernel, attention = candidate
+            own_folder = folder / "-".join(map(str, candidate))
+            network = trained(datasets, candidate, steps, own_folder)
             model = model_of(network, CANDIDATE_SIDE, folder)
             short = backbone.removeprefix("tf_efficientnet_")
             yield TradeOff(
-                name=f"{dim} wide, {kernel}x{kernel}",
+                name=f"{dim} wide, {kernel}x{kernel}{'' if attention else ', no attention'}",
                 milliseconds=milliseconds(model),
                 quality=quality(model, datasets),
-                chosen=candidate == (own.backbone, own.dim, own.kernel),
+                chosen=candidate == (own.backbone, own.dim, own.kernel, own.attention),
                 group=f"{short} after {steps} steps",
             )
         for side in SIDES:

@@ -15,7 +15,8 @@ import pytest
 import torch
 from conftest import TINY
 from promptmatte.errors import ConfigError, DataError, ModelError
-from promptmatte.models.embedded import EmbeddedModel
+from promptmatte.models.embedded import EmbeddedModel, save_weights
+from promptmatte.models.embedded_network import EmbeddedNetwork
 from promptmatte.training.augment import recoloured
 from promptmatte.training.datasets import (
     Dataset,
@@ -25,7 +26,13 @@ from promptmatte.training.datasets import (
     load_datasets,
 )
 from promptmatte.training.embedded import CONFIG, EmbeddedTrainer, TrainingConfig, read_config
-from promptmatte.training.losses import UNKNOWN_COLOUR, colour_loss, concept_loss
+from promptmatte.training.losses import (
+    UNKNOWN,
+    UNKNOWN_COLOUR,
+    colour_loss,
+    concept_loss,
+    presence_loss,
+)
 from promptmatte.training.results import write_results
 from promptmatte.training.samples import Crop, Pasted, Sampler, read_labelled
 from promptmatte.training.vocabulary import COLOURS, colour_indices, dominant_colour, phrase
@@ -56,7 +63,9 @@ def squares(tmp_path: Path) -> Path:
     return write_set(tmp_path / "squares", 40, classes=classes, ignore=[9])
 
 
-def trainer(data: Path, folder: Path, *, steps: int, save_every: int = 1000) -> EmbeddedTrainer:
+def trainer(
+    data: Path, folder: Path, *, steps: int, save_every: int = 1000, start: Path | None = None
+) -> EmbeddedTrainer:
     return EmbeddedTrainer(
         datasets=load_datasets(data),
         folder=folder,
@@ -71,6 +80,7 @@ def trainer(data: Path, folder: Path, *, steps: int, save_every: int = 1000) -> 
         ),
         architecture=TINY,
         device="cpu",
+        start=start,
     )
 
 
@@ -226,20 +236,38 @@ def test_phrases_use_synonyms_and_colours() -> None:
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> float:
     present = target.flatten(2).amax(2) > 0
-    presence = torch.where(present, 4.0, -4.0)
-    return float(concept_loss(logits, presence, target, valid, present))
+    return float(concept_loss(logits, target, valid, present, torch.ones(present.shape)))
 
 
-def test_the_loss_prefers_the_right_mask_and_the_right_presence() -> None:
+def test_the_loss_prefers_the_right_mask() -> None:
     target = torch.zeros(1, 2, 8, 8)
     target[:, 0, 2:6, 2:6] = 1
-    valid, present = torch.ones(1, 2, 8, 8), torch.tensor([[True, False]])
+    valid = torch.ones(1, 2, 8, 8)
     right = target * 12 - 6
     assert loss_of(right, target, valid) < loss_of(torch.zeros_like(right), target, valid)
     assert loss_of(torch.zeros_like(right), target, valid) < loss_of(-right, target, valid)
-    told = torch.where(present, 4.0, -4.0)
-    honest = concept_loss(right, told, target, valid, present)
-    assert honest < concept_loss(right, -told, target, valid, present)
+
+
+def test_emphasis_makes_a_concept_count_more() -> None:
+    target = torch.zeros(1, 2, 8, 8)
+    target[:, :, 2:6, 2:6] = 1
+    valid, present = torch.ones(1, 2, 8, 8), torch.ones(1, 2, dtype=torch.bool)
+    wrong_first = torch.stack([-target[0, 0], target[0, 1]]).unsqueeze(0) * 6
+    plain, first, second = (
+        concept_loss(wrong_first, target, valid, present, torch.tensor([weights]))
+        for weights in ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))
+    )
+    assert second < plain < first
+
+
+def test_the_loss_prefers_the_right_presence_and_forgives_where_nobody_knows() -> None:
+    there = torch.tensor([[1, 0, UNKNOWN], [0, 0, UNKNOWN]], dtype=torch.uint8)
+    told = torch.tensor([[4.0, -4.0, 4.0], [-4.0, -4.0, -4.0]])
+    assert presence_loss(told, there) < presence_loss(torch.zeros_like(told), there)
+    assert presence_loss(torch.zeros_like(told), there) < presence_loss(-told, there)
+    other = told.clone()
+    other[:, 2] = -other[:, 2]
+    assert presence_loss(other, there) == presence_loss(told, there)
 
 
 def test_ignored_pixels_do_not_count_in_the_loss() -> None:
@@ -269,7 +297,7 @@ def test_training_learns_the_square_and_writes_results(squares: Path, tmp_path: 
     assert np.mean(run.losses[-15:]) < 0.8 * np.mean(run.losses[:15])
     seen = []
     write_results(run, load_datasets(squares), out, progress=lambda: seen.append(1))
-    assert len(seen) == 3 + 6 + 3
+    assert len(seen) == 3 + 6
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["concepts"]["car"]["n"] == 4
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -320,6 +348,29 @@ def test_a_checkpoint_of_another_architecture_is_refused(squares: Path, tmp_path
             config=TrainingConfig(steps=1, imagenet_start=False),
             architecture=replace(TINY, input_side=128), device="cpu",
         )  # fmt: skip
+
+
+def test_finished_weights_are_gone_on_from_and_words_keep_their_meaning(
+    squares: Path, tmp_path: Path
+) -> None:
+    other = replace(TINY, concepts=("boat", *reversed(TINY.concepts[1:])), attention=0)
+    known = EmbeddedNetwork(other)
+    save_weights(known, tmp_path / "known.safetensors", {})
+    network = trainer(squares, tmp_path / "run", steps=1, start=tmp_path / "known.safetensors")
+    own = network.averaged()
+    for word in TINY.concepts[1:]:
+        row, old = TINY.concepts.index(word), other.concepts.index(word)
+        torch.testing.assert_close(own.words[row], known.words[old], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        own.laterals[0][0].weight, known.laterals[0][0].weight, atol=1e-3, rtol=0
+    )
+    assert own.attention is not None
+
+
+def test_weights_of_another_width_are_nothing_to_go_on_from(squares: Path, tmp_path: Path) -> None:
+    save_weights(EmbeddedNetwork(replace(TINY, dim=2 * TINY.dim)), tmp_path / "w.safetensors", {})
+    with pytest.raises(ConfigError, match="to start from"):
+        trainer(squares, tmp_path / "run", steps=1, start=tmp_path / "w.safetensors")
 
 
 def test_folders_that_are_no_data_are_refused(tmp_path: Path, squares: Path) -> None:

@@ -37,6 +37,11 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--config", type=Path, metavar="FILE",
         help="TOML of architecture and training (default: that of the shipped weights)",
     )  # fmt: skip
+    embedded.add_argument(
+        "--start", type=Path, metavar="FILE",
+        help="weights to go on from (embedded.safetensors), say to your own pictures; default: "
+        "ImageNet's",
+    )  # fmt: skip
     embedded.add_argument("--steps", type=int, help="in place of the config's")
     embedded.add_argument("--seed", type=int, help="in place of the config's")
     embedded.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -191,6 +196,7 @@ def run_embedded(arguments: argparse.Namespace) -> int:
         config=config,
         architecture=EmbeddedArchitecture(concepts=all_concepts(datasets), **architecture),
         device=choose_device(arguments.device),
+        start=arguments.start,
     )
     console = Console()
     with Progress(*_columns(), console=console) as bars:

@@ -21,19 +21,27 @@ MASK_STRIDE = 4
 PIXEL_MEAN = 127.0
 PIXEL_STD = 128.0
 
+ATTENTION_WIDTH = 192
+HEAD_DIM = 32
+
 TOP_SHARE = 0.01
 """The share of the grid whose strongest logits speak for a thing's presence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedArchitecture:
-    """The sizes that make one embedded network, and its words; stored with its weights."""
+    """The sizes that make one embedded network, and its words; stored with its weights.
+
+    dim: width of the pyramid and of a word's vector. kernel: side of its depthwise convolutions.
+    attention: layers over the coarsest grid.
+    """
 
     concepts: tuple[str, ...]
     backbone: str = "tf_efficientnet_lite2"
     input_side: int = 384
     dim: int = 128
     kernel: int = 5
+    attention: int = 2
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the weight file's metadata."""
@@ -83,12 +91,67 @@ class Residual(nn.Module):
         return F.relu(x + self.layers(x))
 
 
+class AttentionLayer(nn.Module):
+    """Every cell of a grid looks at every other, [B, h*w, width].
+
+    A layer of a transformer that normalises first (Xiong et al. 2020).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.mixed = nn.Linear(width, width)
+        self.own = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The cells after the exchange."""
+        b, n, width = x.shape
+        split = self.queries_keys_values(self.norm(x)).view(b, n, 3, width // HEAD_DIM, HEAD_DIM)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width)
+        x = x + self.mixed(found)
+        return x + self.own(x)
+
+
+class Attention(nn.Module):
+    """The coarsest level [B, channels, h, w] seen as a whole; at first it says nothing.
+
+    What is beside or above what is told by a depthwise convolution (Chu et al. 2021), so that any
+    size and shape will do.
+    """
+
+    def __init__(self, channels: int, dim: int, layers: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(channels, ATTENTION_WIDTH, 1)
+        self.place = nn.Conv2d(
+            ATTENTION_WIDTH, ATTENTION_WIDTH, 3, padding=1, groups=ATTENTION_WIDTH
+        )
+        self.layers = nn.Sequential(*(AttentionLayer(ATTENTION_WIDTH) for _ in range(layers)))
+        self.norm = nn.LayerNorm(ATTENTION_WIDTH)
+        self.out = nn.Linear(ATTENTION_WIDTH, 2 * dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """What the whole says of each cell [B, dim, h, w], and of the picture [B, dim]."""
+        x = self.narrow(level)
+        x = x + self.place(x)
+        h, w = x.shape[-2:]
+        found = self.out(self.norm(self.layers(x.flatten(2).transpose(1, 2))))
+        cells, whole = found.chunk(2, dim=2)
+        return cells.transpose(1, 2).unflatten(2, (h, w)), whole.mean(dim=1)
+
+
 class EmbeddedNetwork(nn.Module):
     """Image -> backbone -> pyramid -> a vector a pixel; a mask is their product with a word's.
 
     The pyramid is that of Lin et al. 2017 with depthwise blocks; comparing pixels with word
     vectors follows Li et al. 2022 (LSeg), with learnt vectors in place of CLIP's, since a small
-    vocabulary is best taught by its masks. A second vector a word looks at the whole picture and
+    vocabulary is best taught by its masks. Attention over the coarsest grid tells each cell of the
+    whole picture. A second vector a word looks at the whole picture and
     says whether the thing is there at all; a third set names the colour of each pixel's object.
     """
 
@@ -106,6 +169,9 @@ class EmbeddedNetwork(nn.Module):
         )
         self.context = nn.Sequential(
             nn.Conv2d(channels[-1], dim, 1), nn.ReLU(), nn.Conv2d(dim, dim, 1)
+        )
+        self.attention = (
+            Attention(channels[-1], dim, architecture.attention) if architecture.attention else None
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(*(Residual(dim, kernel) for _ in range(count))) for count in (1, 1, 2, 2)
@@ -125,13 +191,16 @@ class EmbeddedNetwork(nn.Module):
         levels = self.backbone((pixels - PIXEL_MEAN) / PIXEL_STD)
         middle = levels[2].mean(dim=(2, 3), keepdim=True)
         top = levels[3].mean(dim=(2, 3), keepdim=True)
-        x = self.blocks[3](F.relu(self.laterals[3](levels[3]) + self.context(top)))
+        x = self.laterals[3](levels[3]) + self.context(top)
+        summary = self.summary(torch.cat([top, middle], dim=1).flatten(1))
+        if self.attention is not None:
+            cells, whole = self.attention(levels[3])
+            x, summary = x + cells, summary + whole
+        x = self.blocks[3](F.relu(x))
         for level in (2, 1, 0):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.blocks[level](F.relu(self.laterals[level](levels[level]) + x))
-        return ImageFeatures(
-            pixels=x, summary=self.summary(torch.cat([top, middle], dim=1).flatten(1))
-        )
+        return ImageFeatures(pixels=x, summary=summary)
 
     def masks(self, features: ImageFeatures, concepts: Tensor) -> Tensor:
         """Mask logits [B, Q, H/4, W/4] of the concepts int64 [B, Q] of each picture."""

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from promptmatte.models.combine import PRESENT_ALSO, PRESENT_IN_EVERYTHING, weighed
 from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
+from promptmatte.models.embedded_parts import NOWHERE, without_faint_parts
 from promptmatte.models.lexicon import COLOURS, Meaning
 
 Logits = npt.NDArray[np.float32]
 
-NOWHERE = -12.0
 EVERYWHERE = 10.0
 
 COLOUR_WINDOW = 0.06
@@ -69,8 +69,8 @@ class TermReader:
             masks = self._network.masks(features, rows)
             presence = self._network.presence(features, rows, masks)
             confidence = torch.sigmoid(presence * self._slope + self._offset)[0].tolist()
-            found = dict(zip(wanted, zip(masks[0].cpu().numpy(), confidence, strict=True),
-                             strict=True))  # fmt: skip
+            clean = [without_faint_parts(mask) for mask in masks[0].cpu().numpy()]
+            found = dict(zip(wanted, zip(clean, confidence, strict=True), strict=True))
         shares = None
         if any(m.colour for m in meanings):
             shares = self._network.colour_logits(features).softmax(dim=1)[0]

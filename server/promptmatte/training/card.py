@@ -23,10 +23,7 @@ def pooled(scores: Scores, concept: str) -> ConceptScore:
     for own in scores.values():
         score = own.get(concept)
         if score is not None:
-            whole.ious += score.ious
-            whole.present_confidence += score.present_confidence
-            whole.absent_confidence += score.absent_confidence
-            whole.absent_share += score.absent_share
+            whole.add(score)
     return whole
 
 
@@ -86,6 +83,17 @@ def floor_rows(scores: Scores) -> list[str]:
     ]
 
 
+def _runs(metadata: dict[str, Any]) -> list[str]:
+    """What was trained, the first run first."""
+    sides = " then ".join(f"{side} x {side}" for side in metadata["sides"])
+    before = metadata.get("before")
+    return [
+        *(_runs(before) if before else ()),
+        f"{metadata['steps']} steps of {metadata['batch']} pictures of area {sides}, "
+        f"seed {metadata['seed']}, on {metadata['device']}",
+    ]
+
+
 def model_card(
     *,
     datasets: list[Dataset],
@@ -97,20 +105,19 @@ def model_card(
     looked_at: Sequence[SheetRow],
 ) -> str:
     """The card as Markdown."""
-    sides = " then ".join(f"{side} x {side}" for side in metadata["sides"])
     lines = [
         "# Embedded model",
         "",
         f"An EfficientNet-Lite backbone (`{metadata['backbone']}`, started from public ImageNet",
-        "weights, Apache-2.0) with a feature pyramid. Every pixel has a vector, and so has each",
+        "weights, Apache-2.0) with a feature pyramid and attention over its coarsest grid. Every",
+        "pixel has a vector, and so has each",
         f"of the {metadata['words']} things it knows; a mask is their product. A second vector of",
         "each thing says from the whole picture whether it is there, eleven more say what colour a",
         "thing has. What people type is led to those things by the lexicon",
         "(`models/lexicon/`, English and Chinese).",
         "",
-        f"Made by `promptmatte train embedded`: {metadata['steps']} steps of {metadata['batch']} "
-        f"pictures of area {sides}, seed {metadata['seed']}, on {metadata['device']}; used at "
-        f"{metadata['input_side']} x {metadata['input_side']}.",
+        f"Made by `promptmatte train embedded`: {'; gone on from with '.join(_runs(metadata))}.",
+        f"Used at {metadata['input_side']} x {metadata['input_side']}.",
         "",
         "## Data and terms",
         "",

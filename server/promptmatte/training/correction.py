@@ -17,6 +17,7 @@ from promptmatte.matte.correction import save_correction_network
 from promptmatte.matte.correction_network import CorrectionNetwork
 from promptmatte.training.clip_store import StoredClip
 from promptmatte.training.correction_samples import CorrectionBatch, draw_batch
+from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 
 WARM_UP_STEPS = 200
@@ -100,7 +101,7 @@ class CorrectionTrainer(TrainingRun[CorrectionBatch]):
     def _train(self, batch: CorrectionBatch) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+        with mixed_precision(self.device):
             loss = self._loss(batch)
         return descend(loss, [self.network.parameters()], self._optimizer)
 

@@ -149,7 +149,7 @@ POLICIES: dict[str, DatasetPolicy] = {
         merge={"person": ("person (main subject)",)},
         bystanders=("person",),
         elsewhere=(*_ANIMALS, *_VEHICLES),
-        weight=1.6,
+        weight=2.2,
         terms="no licence stated, research only",
     ),
     "labelmefacade": DatasetPolicy(

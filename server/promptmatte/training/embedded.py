@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from promptmatte.errors import ConfigError
+from promptmatte.models.embedded import load_network
 from promptmatte.models.embedded_network import (
     EmbeddedArchitecture,
     EmbeddedNetwork,
@@ -22,12 +23,16 @@ from promptmatte.models.embedded_network import (
 )
 from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
-from promptmatte.training.losses import colour_loss, concept_loss
+from promptmatte.training.losses import colour_loss, concept_loss, presence_loss
+from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 from promptmatte.training.samples import Sample, Sampler, read_labelled
 
 CONFIG = Path(__file__).parent / "embedded.toml"
 """What the shipped weights were trained with."""
+
+BY_WORD = ("words", "word_bias", "presence_words", "presence_bias")
+"""Parameters of the network that have a row a word."""
 
 SHAPES = ((9, 16), (1, 1), (3, 4), (4, 3), (3, 2))
 SHAPE_WEIGHTS = (0.35, 0.2, 0.15, 0.15, 0.15)
@@ -52,6 +57,7 @@ class TrainingConfig:
     sides: tuple[int, int] = (256, 320)
     fine_from: float = 0.75
     frozen_blocks: int = 2
+    emphasis: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     save_every: int = 200
     imagenet_start: bool = True
@@ -82,6 +88,32 @@ def all_concepts(datasets: list[Dataset]) -> tuple[str, ...]:
     return tuple(sorted({c for dataset in datasets for c in dataset.concepts}))
 
 
+def start_from(network: EmbeddedNetwork, path: Path) -> dict[str, Any]:
+    """Takes over from a weights file all that the network has of it too, words by their names;
+    the metadata of the file.
+
+    What the file lacks stays as it is: words that are new, layers that are new. ConfigError for
+    weights of another backbone or width; ModelError for a file that cannot be read.
+    """
+    known, metadata = load_network(path)
+    own, other = network.architecture, known.architecture
+    if (own.backbone, own.dim, own.kernel) != (other.backbone, other.dim, other.kernel):
+        raise ConfigError(
+            f"expected weights of {own.backbone}, {own.dim} wide, kernel {own.kernel}, to start "
+            f"from; {path} is of {other.backbone}, {other.dim}, {other.kernel}"
+        )
+    values = known.state_dict()
+    shared = [word for word in own.concepts if word in other.concepts]
+    to = [own.concepts.index(word) for word in shared]
+    taken = [other.concepts.index(word) for word in shared]
+    for name, value in network.state_dict().items():
+        if name in BY_WORD:
+            value[to] = values[name][taken]
+        elif name in values:
+            value.copy_(values[name])
+    return metadata
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """Samples as tensors, see Sample: pixels uint8 [B, 3, H, W], the others with B in front."""
@@ -91,6 +123,7 @@ class Batch:
     target: Tensor
     valid: Tensor
     present: Tensor
+    there: Tensor
     colour: Tensor
 
     @classmethod
@@ -102,6 +135,7 @@ class Batch:
             target=torch.from_numpy(np.stack([s.target for s in samples])),
             valid=torch.from_numpy(np.stack([s.valid for s in samples])),
             present=torch.from_numpy(np.stack([s.present for s in samples])),
+            there=torch.from_numpy(np.stack([s.there for s in samples])),
             colour=torch.from_numpy(np.stack([s.colour for s in samples])),
         )
 
@@ -117,15 +151,26 @@ class EmbeddedTrainer(TrainingRun[Batch]):
         config: TrainingConfig,
         architecture: EmbeddedArchitecture,
         device: str,
+        start: Path | None = None,
     ) -> None:
+        """start: finished weights to go on from, in place of ImageNet's; ModelError, ConfigError.
+
+        before: the metadata of those weights.
+        """
         super().__init__(folder=folder, steps=config.steps, save_every=config.save_every)
         self.config = config
         self.architecture = architecture
         self.device = torch.device(device)
         self._datasets = datasets
+        weights = [config.emphasis.get(concept, 1.0) for concept in architecture.concepts]
+        self._emphasis = torch.tensor(weights, device=self.device)
+        self._every = torch.arange(len(weights), device=self.device)
         torch.manual_seed(config.seed)
         self.network = EmbeddedNetwork(architecture)
-        if config.imagenet_start:
+        self.before: dict[str, Any] = {}
+        if start is not None:
+            self.before = start_from(self.network, start)
+        elif config.imagenet_start:
             load_imagenet_weights(self.network.backbone, architecture.backbone)
         self.network.to(memory_format=torch.channels_last).to(self.device)
         self._freeze()
@@ -161,6 +206,7 @@ class EmbeddedTrainer(TrainingRun[Batch]):
         return {
             "architecture": self.architecture.as_dict(),
             "config": asdict(self.config),
+            "before": self.before,
             "network": self.network.state_dict(),
             "average": self._average,
             "optimizer": self._optimizer.state_dict(),
@@ -172,6 +218,7 @@ class EmbeddedTrainer(TrainingRun[Batch]):
                 f"expected {self.checkpoint} to be of this architecture; got "
                 f"{state['architecture']}: choose another --out folder"
             )
+        self.before = state["before"]
         self.network.load_state_dict(state["network"])
         self._average = {k: v.to(self.device) for k, v in state["average"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
@@ -199,23 +246,29 @@ class EmbeddedTrainer(TrainingRun[Batch]):
             group["lr"] = self._rate() * group["scale"]
         pixels = batch.pixels.to(self.device).float().contiguous(memory_format=torch.channels_last)
         concepts = batch.concepts.to(self.device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+        with mixed_precision(self.device):
             features = self.network.encode_image(pixels)
         features = ImageFeatures(pixels=features.pixels.float(), summary=features.summary.float())
         masks = self.network.masks(features, concepts)
         loss = concept_loss(
             masks,
-            self.network.presence(features, concepts, masks),
             batch.target.to(self.device).float() / 255,
             batch.valid.to(self.device).float() / 255,
             batch.present.to(self.device),
+            self._emphasis[concepts],
         )
+        loss = loss + presence_loss(self._presence(features), batch.there.to(self.device))
         loss = loss + colour_loss(
             self.network.colour_logits(features), batch.colour.to(self.device).long()
         )
         value = descend(loss, [self.network.parameters()], self._optimizer)
         self._follow()
         return value
+
+    def _presence(self, features: ImageFeatures) -> Tensor:
+        """Logits [B, C] of every concept being there."""
+        every = self._every.expand(len(features.pixels), -1)
+        return self.network.presence(features, every, self.network.masks(features, every))
 
     @torch.no_grad()
     def _follow(self) -> None:

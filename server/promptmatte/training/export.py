@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from promptmatte.models.embedded_encoder import OUTPUTS, PICTURE, WEIGHTS_KEY, sha256_of
@@ -15,6 +17,27 @@ from promptmatte.models.embedded_network import EmbeddedNetwork
 OPSET = 17
 SMALL = 1024
 """Constants of fewer values stay as they are."""
+
+
+def _with_fixed_padding(network: nn.Module) -> nn.Module:
+    """The network, TensorFlow's "same" padding written out for sizes in multiples of its strides.
+
+    As timm has it, it is worked out from every input's size, which ONNX Runtime cannot fold into
+    the convolution.
+    """
+    for name, part in network.named_children():
+        if isinstance(part, Conv2dSame):
+            plain = nn.Conv2d(
+                part.in_channels, part.out_channels, part.kernel_size, part.stride,
+                groups=part.groups, bias=part.bias is not None,
+            )  # fmt: skip
+            plain.load_state_dict(part.state_dict())
+            more = part.kernel_size[0] - part.stride[0]
+            sides = (more // 2, more - more // 2)
+            setattr(network, name, nn.Sequential(nn.ZeroPad2d((*sides, *sides)), plain))
+        else:
+            _with_fixed_padding(part)
+    return network
 
 
 class _Encoder(nn.Module):
@@ -37,7 +60,7 @@ def export_encoder(network: EmbeddedNetwork, path: Path, *, weights: Path) -> No
     """
     import onnx
 
-    encoder = _Encoder(network).eval()
+    encoder = _with_fixed_padding(_Encoder(copy.deepcopy(network)).eval())
     axes = {PICTURE: {1: "height", 2: "width"}, OUTPUTS[0]: {2: "rows", 3: "columns"}}
     partial = path.with_suffix(".partial")
     with warnings.catch_warnings(), torch.inference_mode():

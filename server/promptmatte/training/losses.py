@@ -35,26 +35,34 @@ def mask_iou(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 ABSENT_WEIGHT = 0.5
-PRESENCE_WEIGHT = 0.3
+PRESENCE_WEIGHT = 0.5
 COLOUR_WEIGHT = 0.3
 UNKNOWN_COLOUR = 255
+UNKNOWN = 255
 
 
 def concept_loss(
-    masks: Tensor, presence: Tensor, target: Tensor, valid: Tensor, present: Tensor
+    masks: Tensor, target: Tensor, valid: Tensor, present: Tensor, emphasis: Tensor
 ) -> Tensor:
-    """Scalar loss of mask logits [B, Q, h, w] and presence logits [B, Q].
+    """Scalar loss of mask logits [B, Q, h, w].
 
-    target and valid float [B, Q, h, w], present bool [B, Q]. An absent thing counts less than a
-    present one, as it only pushes down.
+    target and valid float [B, Q, h, w], present bool [B, Q]; emphasis: the weight of each,
+    float [B, Q]. An absent thing counts less than a present one, as it only pushes down.
     """
     losses = mask_losses(
         masks.flatten(0, 1).unsqueeze(1), target.flatten(0, 1), valid.flatten(0, 1),
         present.flatten(),
     ).view(present.shape)  # fmt: skip
-    weight = torch.where(present, 1.0, ABSENT_WEIGHT)
-    told = F.binary_cross_entropy_with_logits(presence, present.float())
-    return (losses * weight).sum() / weight.sum() + PRESENCE_WEIGHT * told
+    weight = torch.where(present, 1.0, ABSENT_WEIGHT) * emphasis
+    return (losses * weight).sum() / weight.sum()
+
+
+def presence_loss(presence: Tensor, there: Tensor) -> Tensor:
+    """Scalar cross-entropy of presence logits [B, C] against what is there [B, C]: 1, 0 or
+    UNKNOWN. What is there and what is not count half each, however many they are."""
+    entropy = F.binary_cross_entropy_with_logits(presence, (there == 1).float(), reduction="none")
+    halves = [(entropy * own).sum() / own.sum().clamp(min=1) for own in (there == 1, there == 0)]
+    return PRESENCE_WEIGHT * (halves[0] + halves[1]) / 2
 
 
 def colour_loss(logits: Tensor, names: Tensor) -> Tensor:

@@ -29,6 +29,13 @@ class ConceptScore:
     absent_confidence: list[float] = field(default_factory=list)
     absent_share: list[float] = field(default_factory=list)
 
+    def add(self, other: ConceptScore) -> None:
+        """Takes in the score on further pictures."""
+        self.ious += other.ious
+        self.present_confidence += other.present_confidence
+        self.absent_confidence += other.absent_confidence
+        self.absent_share += other.absent_share
+
     def summary(self, floor: float) -> dict[str, float | int | None]:
         """miou, n, absent_n, absent_empty when mattes below the confidence floor are empty."""
         ious = [
@@ -49,6 +56,17 @@ class ConceptScore:
 
 Scores = dict[str, dict[str, ConceptScore]]
 """Data set name -> concept -> score."""
+
+
+def merged(*parts: Scores) -> Scores:
+    """Scores on several sets of pictures as those on all of them."""
+    whole: Scores = {}
+    for part in parts:
+        for name, concepts in part.items():
+            own = whole.setdefault(name, {})
+            for concept, score in concepts.items():
+                own.setdefault(concept, ConceptScore()).add(score)
+    return whole
 
 
 def held_out_scores(

@@ -16,7 +16,7 @@ from promptmatte.training.colour_pairs import colour_pairs, picked_right
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.embedded import EmbeddedTrainer
 from promptmatte.training.export import export_encoder
-from promptmatte.training.metrics import held_out_scores
+from promptmatte.training.metrics import held_out_scores, merged
 from promptmatte.training.plots import loss_curve, reliability
 from promptmatte.training.sheet import held_out_sheet
 
@@ -25,8 +25,10 @@ COLOUR_PAIRS = 100
 
 
 def pictures_looked_at(datasets: list[Dataset]) -> int:
-    """How often write_results calls its progress: each held-out picture twice, in three passes."""
-    return 2 * sum(len(dataset.split()[1]) for dataset in datasets)
+    """How often write_results calls its progress: once a held-out picture, and once more for
+    those that the calibration is fitted to."""
+    held_out = [len(dataset.split()[1]) for dataset in datasets]
+    return sum(count + (count + 1) // 2 for count in held_out)
 
 
 def write_results(
@@ -47,6 +49,7 @@ def write_results(
         "words": len(trainer.architecture.concepts),
         "device": trainer.device.type,
         "data": [dataset.name for dataset in datasets],
+        "before": trainer.before,
     }
     network = trainer.averaged()
     plain = held_out_scores(EmbeddedModel(network), datasets, part=0, progress=progress)
@@ -56,8 +59,10 @@ def write_results(
     export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
 
     model = EmbeddedModel.load(device="cpu", weights=weights)
-    scores = held_out_scores(model, datasets, progress=progress)
-    other_half = held_out_scores(model, datasets, part=1, progress=progress)
+    one_half, other_half = (
+        held_out_scores(model, datasets, part=part, progress=progress) for part in (0, 1)
+    )
+    scores = merged(one_half, other_half)
     error = reliability(*confidences(other_half), folder / "reliability.png")
     loss_curve(trainer.losses, folder / "loss.png")
     floor = MatteControls().confidence_floor

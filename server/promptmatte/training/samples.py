@@ -21,7 +21,7 @@ from promptmatte.training.augment import (
     window_around,
 )
 from promptmatte.training.datasets import Dataset, Picture
-from promptmatte.training.losses import UNKNOWN_COLOUR
+from promptmatte.training.losses import UNKNOWN, UNKNOWN_COLOUR
 from promptmatte.training.vocabulary import COLOURED, colour_indices, dominant_colour
 
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +33,7 @@ SMALLEST_SHARE = 0.003
 SMALLEST_KNOWN = 0.1
 """A thing is asked for where at least this share of the crop is known not to be it."""
 
-BYSTANDER_WEIGHT = 0.6
+BYSTANDER_WEIGHT = 0.85
 """How much a pixel counts as not of a thing where the set may leave one unlabelled."""
 
 PASTED: dict[str, tuple[str, ...]] = {
@@ -61,7 +61,9 @@ class Sample:
     """A crop uint8 RGB [H, W, 3] and Q concepts asked of it.
 
     concepts: indices int64 [Q]; target: 0..255 uint8 [Q, H/4, W/4]; valid: weight 0..255 of the
-    same shape; present bool [Q]; colour: names uint8 [H/4, W/4], 255 where it is unknown.
+    same shape; present bool [Q]; there: of every concept of the vocabulary, 1 where it is in the
+    crop, 0 where it is not, UNKNOWN where nobody knows, uint8 [C]; colour: names uint8
+    [H/4, W/4], 255 where it is unknown.
     """
 
     pixels: Pixels
@@ -69,6 +71,7 @@ class Sample:
     target: Pixels
     valid: Pixels
     present: Mask
+    there: Pixels
     colour: Pixels
 
 
@@ -243,7 +246,7 @@ class Sampler:
         height, width = crop.labels.shape
         own_height = int(rows[-1] - rows[0])
         scale = min(
-            rng.uniform(0.2, 1.3) / own_height * height, 1.3 * width / (columns[-1] - columns[0])
+            rng.uniform(0.12, 1.3) / own_height * height, 1.3 * width / (columns[-1] - columns[0])
         )
         mirror = -1.0 if rng.random() < 0.5 else 1.0
         centre = (float(columns.mean()), float(rows.mean()))
@@ -305,16 +308,20 @@ class Sampler:
         nothing can be asked."""
         rng = self._rng
         present, absent = [], []
+        there = np.full(len(self._index), UNKNOWN, np.uint8)
         for concept, (here, known) in masks.items():
             share = float(here.mean())
             if share >= SMALLEST_SHARE:
+                there[self._index[concept]] = 1
                 # Where next to nothing is known not to be it, all that can be learnt is "yes".
                 if (known & ~here).mean() >= SMALLEST_KNOWN:
                     present.append(concept)
             elif share == 0 and self._absent(crop, concept, known):
+                there[self._index[concept]] = 0
                 absent.append(concept)
         rng.shuffle(present)
-        rng.shuffle(absent)
+        # What its own set might have had is more easily mistaken than what never occurs in it.
+        absent.sort(key=lambda c: rng.random() + (c in crop.dataset.policy.elsewhere) / 2)
         if "person" in present:
             present.remove("person")
             present.insert(0, "person")
@@ -342,6 +349,7 @@ class Sampler:
             target=target,
             valid=valid,
             present=np.array([c in kept for c in asked]),
+            there=there,
             colour=colour,
         )
 
