@@ -113,17 +113,24 @@ class OscPeer:
         self.values[name] = values
         return name, values
 
-    def wait_for(self, name: str, fits: Callable[..., bool]) -> tuple[Any, ...]:
+    def wait_for(
+        self, name: str, fits: Callable[..., bool], *, saying: tuple[Any, ...] = ("subscribe",)
+    ) -> tuple[Any, ...]:
         """The values of an address once they fit."""
-        return self.wait_until(lambda: name in self.values and fits(*self.values[name]))[name]
+        return self.wait_until(
+            lambda: name in self.values and fits(*self.values[name]), saying=saying
+        )[name]
 
-    def wait_until(self, fits: Callable[[], bool]) -> dict[str, tuple[Any, ...]]:
-        """All values once they fit; subscribes again and again, as the server may be starting."""
+    def wait_until(
+        self, fits: Callable[[], bool], *, saying: tuple[Any, ...] = ("subscribe",)
+    ) -> dict[str, tuple[Any, ...]]:
+        """All values once they fit; says a message again and again, as UDP may lose it."""
         end = time.monotonic() + DEADLINE_S
         due = 0.0
         while not fits():
             assert time.monotonic() < end, f"expected other values; got {self.values}"
-            if self.receive() is None and time.monotonic() > due:
+            if time.monotonic() > due:
                 due = time.monotonic() + 2.0
-                self.send("subscribe")
+                self.send(*saying)
+            self.receive()
         return self.values

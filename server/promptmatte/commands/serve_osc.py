@@ -41,7 +41,7 @@ def osc_from(arguments: argparse.Namespace, *, clock: Clock, console: Console) -
     try:
         from promptmatte.control.osc import OscServer
     except ModuleNotFoundError as error:
-        if error.name != "pythonosc":
+        if (error.name or "").partition(".")[0] != "pythonosc":
             raise
         raise ConfigError(
             "--osc needs python-osc, which is not installed: run "
