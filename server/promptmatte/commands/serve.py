@@ -27,6 +27,7 @@ from promptmatte.commands.options import (
     controls_from,
     prompts_from,
 )
+from promptmatte.commands.serve_osc import add_osc_options, osc_from
 from promptmatte.commands.show_file import SETTINGS, ShowFile
 from promptmatte.config import PipelineConfig
 from promptmatte.errors import PromptMatteError, SourceError
@@ -66,6 +67,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
                         help="stop when standard input is closed, as it is when the program "
                         "that started the server is gone")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
+    add_osc_options(parser)
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
     # None is "not given", so that a file's value is known to be wanted.
@@ -104,6 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
     clock = RealClock()
     console = Console(stderr=True)
     with ExitStack() as stack:
+        osc = osc_from(arguments, clock=clock, console=console)
+        if osc is not None:
+            stack.callback(osc.close)
         links = []
         for address in dict.fromkeys(normalized_address(a) for a in addresses):
             link = open_server_link(address)
@@ -127,6 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
         handler = command_handler(pipeline, stop)
         for link in links:
             link.serve(handler)
+        if osc is not None:
+            osc.serve(handler)
         pipeline.start()
         console.print(
             f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "

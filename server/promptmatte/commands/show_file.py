@@ -25,6 +25,8 @@ SETTINGS = {
     "compiled": "true or false",
     "seconds": "a number",
     "report": "text",
+    "osc": "text",
+    "osc_feedback": "a list of texts",
 }
 """Options of serve that a file may hold, by the name of their argument; paths are taken from the
 working folder, as on the command line."""
