@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import Counter, deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,21 @@ LATENCIES = 4096
 """Latencies are those of the last so many mattes."""
 
 PERCENTILES = (50, 95, 99)
+
+LATENCY_BOUNDS_S = (
+    0.004, 0.008, 0.012, 0.016, 0.025, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5,
+)  # fmt: skip
+"""Upper ends, inclusive, of the histogram's buckets but the last, which has none."""
+
+_BOUNDS_NS = tuple(round(bound_s * 1e9) for bound_s in LATENCY_BOUNDS_S)
+
+
+class LatencyHistogram(NamedTuple):
+    """Latencies of all mattes: how many in each bucket (not cumulative), and their sum."""
+
+    bounds_s: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum_s: float
 
 
 class Rate:
@@ -46,6 +62,8 @@ class Counters:
         self._decodes = 0
         self._dropped: Counter[str] = Counter()
         self._latencies_ns: deque[int] = deque(maxlen=LATENCIES)
+        self._latency_buckets = [0] * (len(_BOUNDS_NS) + 1)
+        self._latency_sum_ns = 0
         self._mattes = Rate()
         self._keyframes = Rate()
 
@@ -61,9 +79,12 @@ class Counters:
 
     def matte_out(self, *, captured_ns: int, now_ns: int) -> None:
         """The matte of a frame captured then was sent now."""
+        latency_ns = now_ns - captured_ns
         with self._lock:
             self._mattes_out += 1
-            self._latencies_ns.append(now_ns - captured_ns)
+            self._latencies_ns.append(latency_ns)
+            self._latency_buckets[bisect_left(_BOUNDS_NS, latency_ns)] += 1
+            self._latency_sum_ns += latency_ns
             self._mattes.add(now_ns)
 
     def encode(self, now_ns: int) -> None:
@@ -76,6 +97,12 @@ class Counters:
         """The model decoded the prompts."""
         with self._lock:
             self._decodes += 1
+
+    def latency_histogram(self) -> LatencyHistogram:
+        """Latencies since the start; one bucket more than bounds."""
+        with self._lock:
+            counts = tuple(self._latency_buckets)
+            return LatencyHistogram(LATENCY_BOUNDS_S, counts, self._latency_sum_ns / 1e9)
 
     def snapshot(self, now_ns: int) -> dict[str, Any]:
         """All of it as JSON values; latencies are null before the first matte."""

@@ -16,7 +16,7 @@ from promptmatte.capture import Capture
 from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
-from promptmatte.counters import Counters
+from promptmatte.counters import Counters, LatencyHistogram
 from promptmatte.frame import Frame, Matte
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.links.protocol import ServerLink
@@ -187,6 +187,10 @@ class Pipeline:
             "errors": self._keyframes.error,
             "links": [self._link_entry(link) for link in self._links],
         }
+
+    def latency_histogram(self) -> LatencyHistogram:
+        """Latencies of all mattes so far."""
+        return self._counters.latency_histogram()
 
     def _state(self) -> str:
         if self._failure:

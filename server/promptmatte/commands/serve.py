@@ -31,6 +31,7 @@ from promptmatte.commands.serve_osc import add_osc_options, osc_from
 from promptmatte.commands.show_file import SETTINGS, ShowFile
 from promptmatte.config import PipelineConfig
 from promptmatte.errors import PromptMatteError, SourceError
+from promptmatte.metrics.address import DEFAULT_PORT, MetricsAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,11 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
                         "that started the server is gone")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
     add_osc_options(parser)
+    parser.add_argument(
+        "--metrics", nargs="?", const=str(DEFAULT_PORT), metavar="PORT",
+        help="serve Prometheus metrics on this PORT of this machine, or on HOST:PORT "
+        f"(without a value: {DEFAULT_PORT})",
+    )  # fmt: skip
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
     # None is "not given", so that a file's value is known to be wanted.
@@ -86,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
         checked_output(arguments.report)
+    metrics = (
+        MetricsAddress.parse(str(arguments.metrics)) if arguments.metrics is not None else None
+    )
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
@@ -134,6 +143,12 @@ def run(arguments: argparse.Namespace) -> int:
             link.serve(handler)
         if osc is not None:
             osc.serve(handler)
+        if metrics is not None:
+            from promptmatte.metrics.server import MetricsServer
+
+            served = MetricsServer(pipeline, metrics)
+            stack.callback(served.close)
+            console.print(f"Metrics: {served.url}")
         pipeline.start()
         console.print(
             f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "

@@ -27,6 +27,7 @@ SETTINGS = {
     "report": "text",
     "osc": "text",
     "osc_feedback": "a list of texts",
+    "metrics": "a port or HOST:PORT",
 }
 """Options of serve that a file may hold, by the name of their argument; paths are taken from the
 working folder, as on the command line."""
@@ -107,6 +108,7 @@ def _setting(name: str, value: Any) -> Any:
         "a list of texts": _is_texts(value),
         "true or false": isinstance(value, bool),
         "a number": isinstance(value, int | float) and not isinstance(value, bool),
+        "a port or HOST:PORT": isinstance(value, int | str) and not isinstance(value, bool),
     }[expected]
     if not fits:
         raise ConfigError(f"expected {name} as {expected}; got {shown(value)}")
