@@ -21,12 +21,12 @@ from promptmatte.clock import RealClock
 from promptmatte.config import PipelineConfig
 from promptmatte.control.commands import command_handler
 from promptmatte.control.osc import OscServer
-from promptmatte.control.osc_endpoint import Endpoint
 from promptmatte.control.osc_faults import MOST_LINES, WINDOW_NS, Faults
 from promptmatte.control.osc_feedback import MOST_SUBSCRIBERS, SUBSCRIBED_NS, Target, Targets
 from promptmatte.control.osc_map import PLACED, SHARED
 from promptmatte.control.osc_places import NOTHING, Places
 from promptmatte.controls import CONTROLS, Control, Value
+from promptmatte.endpoint import Endpoint
 from promptmatte.errors import CommandError, ConfigError
 from promptmatte.frame import Matte
 from promptmatte.links import open_client_link
@@ -292,21 +292,6 @@ def test_faults_are_counted_in_windows(caplog: pytest.LogCaptureFixture) -> None
     assert lines[MOST_LINES:] == [
         "a (5 times more)", "OSC: 4 other messages were refused", "a"
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [("5573", "127.0.0.1", 5573), ("0.0.0.0:9", "0.0.0.0", 9), ("[::1]:9", "::1", 9)],
-)
-def test_an_endpoint_is_a_port_or_host_and_port(text: str, host: str, port: int) -> None:
-    assert Endpoint.parsed(text, option="--osc") == Endpoint(host=host, port=port)
-    assert Endpoint(host=host, port=port).is_loopback == (host != "0.0.0.0")
-
-
-@pytest.mark.parametrize("text", ["", "x", "0", "-1", "65536", "host:", "1.5", "٣"])
-def test_what_is_no_endpoint_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="--osc"):
-        Endpoint.parsed(text, option="--osc")
 
 
 def test_the_socket_is_free_again_after_close(pipeline: Pipeline) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 from promptmatte.counters import LATENCY_BOUNDS_S, Counters
-from promptmatte.errors import ConfigError
-from promptmatte.metrics.address import DEFAULT_PORT, MetricsAddress
 from server_testing import Server, promptmatte, status_of, wait_for
 
 pytest.importorskip("prometheus_client", reason="needs the extra metrics")
@@ -156,21 +154,3 @@ def _exposed(counted: Counted) -> str:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PipelineCollector(counted))
     return generate_latest(registry).decode()
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("9000", "127.0.0.1", 9000),
-        ("0.0.0.0:80", "0.0.0.0", 80),
-        ("[::1]:9570", "::1", DEFAULT_PORT),
-    ],
-)
-def test_addresses(text: str, host: str, port: int) -> None:
-    assert MetricsAddress.parse(text) == MetricsAddress(host=host, port=port)
-
-
-@pytest.mark.parametrize("text", ["", "-1", "65536", ":9570", "host", "host:", "1.5", "²"])
-def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected metrics as PORT or HOST:PORT"):
-        MetricsAddress.parse(text)

@@ -30,8 +30,9 @@ from promptmatte.commands.options import (
 from promptmatte.commands.serve_osc import add_osc_options, osc_from
 from promptmatte.commands.show_file import SETTINGS, ShowFile
 from promptmatte.config import PipelineConfig
+from promptmatte.endpoint import Endpoint
 from promptmatte.errors import PromptMatteError, SourceError
-from promptmatte.metrics.address import DEFAULT_PORT, MetricsAddress
+from promptmatte.metrics import DEFAULT_PORT as METRICS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,9 +71,9 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
     add_osc_options(parser)
     parser.add_argument(
-        "--metrics", nargs="?", const=str(DEFAULT_PORT), metavar="PORT",
+        "--metrics", nargs="?", const=str(METRICS_PORT), metavar="PORT",
         help="serve Prometheus metrics on this PORT of this machine, or on HOST:PORT "
-        f"(without a value: {DEFAULT_PORT})",
+        f"(without a value: {METRICS_PORT})",
     )  # fmt: skip
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
@@ -93,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         checked_output(arguments.report)
     metrics = (
-        MetricsAddress.parse(str(arguments.metrics)) if arguments.metrics is not None else None
+        Endpoint.parsed(str(arguments.metrics), option="--metrics")
+        if arguments.metrics is not None
+        else None
     )
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):

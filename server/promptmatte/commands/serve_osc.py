@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from promptmatte.clock import Clock
-from promptmatte.control.osc_endpoint import DEFAULT_PORT, Endpoint
+from promptmatte.control.osc_endpoint import DEFAULT_PORT
+from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def osc_from(arguments: argparse.Namespace, *, clock: Clock, console: Console) -
     """The OSC server that the options ask for, bound, and said on the console; None without
     --osc. ConfigError."""
     receivers = [
-        Endpoint.parsed(text, option="--osc-feedback") for text in arguments.osc_feedback or []
+        Endpoint.parsed(text, option="--osc-feedback", lowest_port=1)
+        for text in arguments.osc_feedback or []
     ]
     if arguments.osc is None:
         if receivers:
@@ -47,7 +49,7 @@ def osc_from(arguments: argparse.Namespace, *, clock: Clock, console: Console) -
             "--osc needs python-osc, which is not installed: run "
             'pip install "promptmatte[osc]", or leave --osc out'
         ) from error
-    endpoint = Endpoint.parsed(arguments.osc, option="--osc", lowest_port=0)
+    endpoint = Endpoint.parsed(str(arguments.osc), option="--osc")
     server = OscServer(endpoint=endpoint, feedback=receivers, clock=clock)
     host, port = server.address
     console.print(f"OSC: listens at {host}:{port}", highlight=False)

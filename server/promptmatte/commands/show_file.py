@@ -25,7 +25,7 @@ SETTINGS = {
     "compiled": "true or false",
     "seconds": "a number",
     "report": "text",
-    "osc": "text",
+    "osc": "a port or HOST:PORT",
     "osc_feedback": "a list of texts",
     "metrics": "a port or HOST:PORT",
 }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptmatte.clock import Clock
-from promptmatte.control.osc_endpoint import Endpoint
+from promptmatte.control.osc_endpoint import listening, sending
 from promptmatte.control.osc_faults import Faults
 from promptmatte.control.osc_feedback import (
     Address,
@@ -24,6 +24,7 @@ from promptmatte.control.osc_map import ROOT, Change, changes_of, port_of
 from promptmatte.control.osc_packet import messages_of
 from promptmatte.control.osc_places import Places
 from promptmatte.controls import CONTROLS
+from promptmatte.endpoint import Endpoint
 from promptmatte.errors import CommandError, PromptMatteError
 from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import CommandHandler
@@ -62,10 +63,10 @@ class OscServer:
         self._clock = clock
         self._sockets = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
-            self._socket = opening.enter_context(endpoint.listening())
+            self._socket = opening.enter_context(listening(endpoint))
             fixed = []
             for receiver in feedback:
-                out, address = receiver.sending()
+                out, address = sending(receiver)
                 fixed.append(Target(out=opening.enter_context(out), address=address))
             self._sockets = opening.pop_all()
         self._targets = Targets(fixed, out=self._socket)

@@ -1,1 +1,3 @@
 """What a server counts, for Prometheus."""
+
+DEFAULT_PORT = 9570

@@ -13,8 +13,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
-from promptmatte.metrics.address import MetricsAddress
 from promptmatte.metrics.measured import Measured
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class MetricsServer:
     ConfigError without prometheus-client, or for an address that cannot be had.
     """
 
-    def __init__(self, pipeline: Measured, address: MetricsAddress) -> None:
+    def __init__(self, pipeline: Measured, address: Endpoint) -> None:
         check_installed()
         from prometheus_client import CollectorRegistry, make_wsgi_app
 
@@ -46,7 +46,7 @@ class MetricsServer:
                 f"that port, or take another with --metrics PORT"
             ) from error
         self._server.set_app(make_wsgi_app(registry))
-        bound = MetricsAddress(host=address.host, port=self._server.server_address[1])
+        bound = Endpoint(host=address.host, port=self._server.server_address[1])
         self.url = f"http://{bound}/metrics"
         serve: Callable[[], None] = self._server.serve_forever
         self._thread = threading.Thread(target=serve, name="promptmatte-metrics", daemon=True)
