@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 
 
 def padded(data: bytes) -> bytes:
