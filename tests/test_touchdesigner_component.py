@@ -104,7 +104,8 @@ def test_ten_thousand_cooks_leave_nothing_behind(runner: ShowRunner, copy_first:
     assert after["threads"] <= before["threads"]
     assert after["objects"] <= before["objects"] + 100
     if "files" in before:
-        assert after["files"] <= before["files"]
+        # One is open or not as the link is looked at; a leak would be of one a cook or a matte.
+        assert after["files"] <= before["files"] + 2
         assert after["rss_mb"] < before["rss_mb"] + 4
     assert results["refusals"] == []
 
