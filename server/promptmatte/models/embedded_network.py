@@ -113,7 +113,8 @@ class AttentionLayer(nn.Module):
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
         found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width)
         x = x + self.mixed(found)
-        return x + self.own(x)
+        seen: Tensor = x + self.own(x)
+        return seen
 
 
 class Attention(nn.Module):
