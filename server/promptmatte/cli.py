@@ -20,6 +20,7 @@ from promptmatte.commands import (
     serve,
     td,
     train,
+    web,
 )
 from promptmatte.errors import PromptMatteError
 
@@ -32,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"promptmatte {__version__}")
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, serve, control, cut, models, evaluate, train, td, doctor, conformance):
+    for command in (
+        demo, serve, web, control, cut, models, evaluate, train, td, doctor, conformance,
+    ):  # fmt: skip
         command.add_parser(commands)
     return parser
 

@@ -27,6 +27,7 @@ from promptmatte.models.host import ModelHost
 from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
 from promptmatte.notes import notes_on
+from promptmatte.preview import preview_of
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
@@ -85,7 +86,7 @@ class Pipeline:
         self._prompts = PromptSet()
         self._prompts_lock = threading.Lock()
         self._controls = self._applied = Controls()
-        self._last_matte: Matte | None = None
+        self._shown: tuple[Frame, Matte] | None = None
         self._link_errors: Counter[str] = Counter()
         self._failure: str | None = None
         self._threads = [
@@ -167,10 +168,15 @@ class Pipeline:
         inquiry = self._inquiry
         return (inquiry or Inquiry()).answer(limit)
 
+    def preview(self, side: int) -> dict[str, Any] | None:
+        """The newest matte and its frame, small, as preview_of has them; None before the first.
+        The work is the asking thread's."""
+        return preview_of(*self._shown, side) if self._shown else None
+
     def status(self) -> dict[str, Any]:
         """How the run goes, as JSON values."""
         prompts = self._prompts
-        matte = self._last_matte
+        matte = self._shown[1] if self._shown else None
         size_hw = self._capture.size_hw
         return {
             "state": self._state(),
@@ -261,7 +267,7 @@ class Pipeline:
         if matte is None:
             self._counters.drop("waiting_for_keyframe" if self._host.ready else "loading_model")
             return
-        self._last_matte = matte
+        self._shown = frame, matte
         refused = [link.address for link in self._links if not self._sent(link, matte)]
         if refused and len(refused) == len(self._links):
             self._counters.drop(f"link_error:{refused[0]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +21,13 @@ from promptmatte.commands.options import (
     model_from,
     prompts_from,
 )
-from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.errors import ConfigError
 from promptmatte.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from promptmatte.frame import Frame, Matte
+    from promptmatte.commands.cut_file import Cutter
+    from promptmatte.models.protocol import Model
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -89,46 +89,20 @@ def _ended_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-class _Best:
-    """Passes mattes on and remembers the highest confidence of each prompt."""
-
-    def __init__(self, prompts: PromptSet) -> None:
-        self.confidence = [0.0] * len(prompts.prompts)
-
-    def watch(self, mattes: Iterable[tuple[Frame, Matte]]) -> Iterator[tuple[Frame, Matte]]:
-        for frame, matte in mattes:
-            self.confidence = [
-                max(pair) for pair in zip(self.confidence, matte.confidence, strict=True)
-            ]
-            yield frame, matte
-
-
-def _mattes(
-    frames: Iterable[Frame],
-    arguments: argparse.Namespace,
-    prompts: PromptSet,
-    controls: Controls,
-    keyframe_every: int,
-    console: Console,
-) -> Iterator[tuple[Frame, Matte]]:
-    """The frames, with the colours to write, and their mattes. Says first what the model does
-    not know of the prompts."""
-    from promptmatte.commands.cut_best import best_mattes
-    from promptmatte.commands.cut_video import offline_mattes
+def _cutter(
+    arguments: argparse.Namespace, prompts: PromptSet, controls: Controls, console: Console
+) -> Cutter:
+    """A Cutter that says, once it has its model, what that does not know of the prompts."""
+    from promptmatte.commands.cut_file import Cutter
     from promptmatte.notes import notes_on
 
-    model = model_from(arguments)
-    for note in notes_on(prompts, model, change="--model"):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    mattes = best_mattes if arguments.quality == "best" else offline_mattes
-    return mattes(
-        frames,
-        model=model,
-        prompts=prompts,
-        config=PipelineConfig(),
-        controls=controls,
-        keyframe_every=keyframe_every,
-    )
+    def loaded() -> Model:
+        model = model_from(arguments)
+        for note in notes_on(prompts, model, change="--model"):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        return model
+
+    return Cutter(model=loaded, prompts=prompts, controls=controls, quality=arguments.quality)
 
 
 def _cut_picture(
@@ -138,8 +112,7 @@ def _cut_picture(
     console: Console,
 ) -> list[float]:
     """Writes an RGBA PNG; the highest confidence of each prompt."""
-    import cv2
-
+    from promptmatte.commands.cut_file import rgba_png
     from promptmatte.commands.whole_file import whole_file
     from promptmatte.sources.image import read_image
 
@@ -148,14 +121,11 @@ def _cut_picture(
             f"expected an output ending in .png for a picture; got {arguments.output.name!r}"
         )
     picture = read_image(arguments.file)
-    best = _Best(prompts)
+    cutter = _cutter(arguments, prompts, controls, console)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
-        mattes = _mattes([picture], arguments, prompts, controls, 1, console)
-        for frame, matte in best.watch(mattes):
-            bgra = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGRA)
-            bgra[..., 3] = matte.alpha.max(axis=2)
-            partial.write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
-    return best.confidence
+        frame, matte = cutter.picture(picture)
+        partial.write_bytes(rgba_png(frame, matte.alpha.max(axis=2)))
+    return cutter.confidence
 
 
 def _cut_video(
@@ -167,23 +137,12 @@ def _cut_video(
     """Writes a video with alpha, frame for frame; the highest confidence of each prompt."""
     from rich.progress import Progress
 
-    from promptmatte.commands.cut_video import AlphaVideoWriter, alpha_codec
-    from promptmatte.commands.whole_file import whole_file
-    from promptmatte.sources.video import probe_video, read_video
-
-    codec = alpha_codec(arguments.output)
-    info = probe_video(arguments.file)
-    best = _Best(prompts)
-    with (
-        whole_file(arguments.output) as partial,
-        AlphaVideoWriter(partial, codec=codec, size_hw=info.size_hw, fps=info.fps) as writer,
-    ):
-        every = max(1, round(info.fps / controls.stream.encode_hz))
-        frames = read_video(arguments.file)
-        mattes = _mattes(frames, arguments, prompts, controls, every, console)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-            task = bars.add_task("cutting out", total=info.frames or None)
-            for frame, matte in best.watch(mattes):
-                writer.write(frame, matte.alpha.max(axis=2))
-                bars.advance(task)
-    return best.confidence
+    cutter = _cutter(arguments, prompts, controls, console)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("cutting out", total=None)
+        cutter.video(
+            arguments.file,
+            arguments.output,
+            told=lambda done, total: bars.update(task, completed=done, total=total or None),
+        )
+    return cutter.confidence

@@ -25,9 +25,11 @@ from promptmatte.commands.options import (
     checked_output,
     choice_from,
     controls_from,
+    model_options,
     prompts_from,
 )
 from promptmatte.commands.serve_osc import add_osc_options, osc_from
+from promptmatte.commands.serve_web import PageOrder, PageProcess, add_web_options
 from promptmatte.commands.show_file import SETTINGS, ShowFile
 from promptmatte.config import PipelineConfig
 from promptmatte.endpoint import Endpoint
@@ -75,6 +77,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="serve Prometheus metrics on this PORT of this machine, or on HOST:PORT "
         f"(without a value: {METRICS_PORT})",
     )  # fmt: skip
+    add_web_options(parser)
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
     # None is "not given", so that a file's value is known to be wanted.
@@ -98,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.metrics is not None
         else None
     )
+    page = PageOrder.of(arguments, model_options(choice))
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
@@ -153,6 +157,13 @@ def run(arguments: argparse.Namespace) -> int:
             stack.callback(served.close)
             console.print(f"Metrics: {served.url}")
         pipeline.start()
+        if page is not None:
+            link = open_server_link(page.address)
+            stack.callback(link.close)
+            link.serve(handler)
+            process = PageProcess(page, link.address)
+            stack.callback(process.close)
+            process.start()
         console.print(
             f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "
             f"({choice.name}); stop with Ctrl-C or `promptmatte stop`"

@@ -28,10 +28,13 @@ SETTINGS = {
     "osc": "a port or HOST:PORT",
     "osc_feedback": "a list of texts",
     "metrics": "a port or HOST:PORT",
+    "web": "a port or HOST:PORT",
+    "web_password_file": "text",
 }
 """Options of serve that a file may hold, by the name of their argument; paths are taken from the
 working folder, as on the command line."""
 
+PATHS = ("weights", "projection", "report", "web_password_file")
 TABLES = ("controls", "prompt")
 PROMPT_FIELDS = ("text", "also", "negative")
 
@@ -112,7 +115,7 @@ def _setting(name: str, value: Any) -> Any:
     }[expected]
     if not fits:
         raise ConfigError(f"expected {name} as {expected}; got {shown(value)}")
-    return Path(value) if name in ("weights", "projection", "report") else value
+    return Path(value) if name in PATHS else value
 
 
 def _is_texts(value: Any) -> bool:

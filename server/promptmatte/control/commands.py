@@ -14,6 +14,7 @@ from promptmatte.errors import CommandError, shown
 from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import CommandHandler
 from promptmatte.models.choice import MODEL_NAMES, PROMPTERS
+from promptmatte.preview import DEFAULT_SIDE, SIDES
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.suggestions import MAX_WORDS
 
@@ -26,6 +27,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "suggestions": ((), ("limit",)),
     "hello": ((), ()),
     "status": ((), ()),
+    "preview": ((), ("side",)),
     "stop": ((), ()),
     "ping": ((), ()),
 }
@@ -78,6 +80,10 @@ class Commanded(Protocol):
         """The state as JSON values."""
         ...
 
+    def preview(self, side: int) -> dict[str, Any] | None:
+        """The newest picture and matte, small, as JSON values."""
+        ...
+
 
 def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandler:
     """A function that answers one command with {"ok": true, ...}; callable from any thread.
@@ -110,11 +116,15 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
             case "suggest":
                 pipeline.suggest(_texts_from(command, "words"))
             case "suggestions":
-                return {"ok": True, **pipeline.suggestions(_limit_from(command))}
+                limit = _whole(command, "limit", DEFAULT_SUGGESTIONS, (1, MAX_WORDS))
+                return {"ok": True, **pipeline.suggestions(limit)}
             case "hello":
                 return {"ok": True, "run": run, **_HELLO}
             case "status":
                 return {"ok": True, "run": run, "status": pipeline.status()}
+            case "preview":
+                side = _whole(command, "side", DEFAULT_SIDE, SIDES)
+                return {"ok": True, "preview": pipeline.preview(side)}
             case "stop":
                 stop.set()
         return {"ok": True}
@@ -187,11 +197,12 @@ def _model_from(command: Mapping[str, Any]) -> dict[str, str]:
     return fields
 
 
-def _limit_from(command: Mapping[str, Any]) -> int:
-    limit = command.get("limit", DEFAULT_SUGGESTIONS)
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_WORDS:
-        raise CommandError(f"expected limit as a number of 1 to {MAX_WORDS}; got {shown(limit)}")
-    return limit
+def _whole(command: Mapping[str, Any], field: str, default: int, span: tuple[int, int]) -> int:
+    """The number in a field, or its default; CommandError out of the span."""
+    value, (low, high) = command.get(field, default), span
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise CommandError(f"expected {field} as a number of {low} to {high}; got {shown(value)}")
+    return value
 
 
 def _check_fields(

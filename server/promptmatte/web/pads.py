@@ -1,0 +1,95 @@
+"""Prompt pads: what they hold, kept in a file so that every device shows the same ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from promptmatte.errors import CommandError
+from promptmatte.models.store import Store
+from promptmatte.prompts import Prompt, PromptSet
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_WORDS = ("person", "face", "hair", "sky", "car", "tree", "dog", "everything but the person")
+
+Prompts = list[dict[str, Any]]
+"""As the command `prompt` takes them."""
+
+
+def pads_file() -> Path:
+    """Where pads are kept: beside the models, see PROMPTMATTE_CACHE."""
+    return Store.from_environment().folder.parent / "web-pads.json"
+
+
+class Pads:
+    """Eight sets of prompts, recalled with one tap; from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """A file that is not there or cannot be read leaves the pads with words to start from."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._pads: list[Prompts] = [[_entry(Prompt.parse(word))] for word in DEFAULT_WORDS]
+        try:
+            self._pads = _checked(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            logger.warning("the prompt pads in %s cannot be used: %s", path, error)
+
+    @property
+    def labels(self) -> list[str]:
+        """What each pad is called: its prompts as one types them."""
+        return [" | ".join(map(typed, prompts)) or "nothing" for prompts in self._pads]
+
+    def recall(self, index: int) -> Prompts:
+        """The prompts of a pad."""
+        return self._pads[index]
+
+    def store(self, index: int, prompts: Prompts) -> None:
+        """Keeps these prompts in a pad, in the file too; CommandError if it cannot be written."""
+        with self._lock:
+            pads = [*self._pads[:index], prompts, *self._pads[index + 1 :]]
+            partial = self._path.with_suffix(".partial")
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_text(json.dumps(pads, ensure_ascii=False, indent=1), encoding="utf-8")
+                partial.replace(self._path)
+            except OSError as error:
+                raise CommandError(
+                    f"cannot keep the pad in {self._path}: {error.strerror}; check the folder's "
+                    "rights and room"
+                ) from error
+            self._pads = pads
+
+
+def typed(entry: dict[str, Any]) -> str:
+    """The line that says this prompt."""
+    also = "".join(f" + {thing}" for thing in entry["also"])
+    negative = "".join(f" - {thing}" for thing in entry["negative"])
+    return f"{entry['text']}{also}{negative}"
+
+
+def _entry(prompt: Prompt) -> dict[str, Any]:
+    return {"text": prompt.text, "also": list(prompt.also), "negative": list(prompt.negative)}
+
+
+def _checked(content: Any) -> list[Prompts]:
+    """The pads of a file; ValueError, TypeError or KeyError for anything else."""
+    if not isinstance(content, list) or len(content) != len(DEFAULT_WORDS):
+        raise ValueError(f"expected a list of {len(DEFAULT_WORDS)} pads")
+    return [
+        [
+            _entry(prompt)
+            for prompt in PromptSet(
+                prompts=tuple(
+                    Prompt(text=e["text"], also=tuple(e["also"]), negative=tuple(e["negative"]))
+                    for e in prompts
+                )
+            ).prompts
+        ]
+        for prompts in content
+    ]
