@@ -18,6 +18,7 @@ class Prompts:
     def __init__(self) -> None:
         self.model: dict[str, Any] | None = None
         self.words: Sequence[str] | None = None
+        self.recording: bool | None = None
         self.current = PromptSet()
         self.controls = Controls()
 
@@ -39,6 +40,10 @@ class Prompts:
 
     def suggestions(self, limit: int) -> dict[str, Any]:
         return {"done": True, "error": None, "suggestions": [], "limit": limit}
+
+    def record(self, on: bool) -> dict[str, Any]:
+        self.recording = on
+        return {"state": "recording" if on else "off"}
 
     def status(self) -> dict[str, Any]:
         return {"state": "running", "prompts_version": self.current.version}
@@ -164,6 +169,20 @@ def test_no_message_names_a_file(clip: Any) -> None:
     assert pipeline.model is None
 
 
+def test_a_recording_is_switched_and_nothing_else() -> None:
+    """No message says where to."""
+    pipeline = Prompts()
+    handle = command_handler(pipeline, threading.Event())
+    assert handle({"command": "record", "on": True})["recording"] == {"state": "recording"}
+    assert pipeline.recording is True
+    assert handle({"command": "record", "on": False})["recording"] == {"state": "off"}
+    assert pipeline.recording is False
+    for field in ("file", "folder", "path", "to"):
+        with pytest.raises(CommandError, match=f"got the field '{field}'"):
+            handle({"command": "record", "on": True, field: "/etc/passwd"})
+    assert pipeline.recording is False
+
+
 def test_status_ping_and_stop() -> None:
     stop = threading.Event()
     handle = command_handler(Prompts(), stop)
@@ -189,7 +208,7 @@ def test_hello_says_what_the_server_is_and_which_run() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ({}, "expected a command of prompt, set, controls, model, suggest, suggestions, hello, "),
+        ({}, "expected a command of prompt, set, controls, model, suggest, suggestions, record, "),
         ({"command": "fly"}, "got 'fly'"),
         ({"command": ["ping"]}, "got ['ping']"),
         ({"command": "x" * 5000}, "..."),
@@ -216,6 +235,9 @@ def test_hello_says_what_the_server_is_and_which_run() -> None:
         ({"command": "suggest", "words": "hat"}, "words as a list of strings; got 'hat'"),
         ({"command": "suggestions", "limit": 0}, "limit as a number of 1 to 400; got 0"),
         ({"command": "suggestions", "limit": True}, "got True"),
+        ({"command": "record"}, "command, on; got no field 'on'"),
+        ({"command": "record", "on": "a.mov"}, "on as true or false; got 'a.mov'"),
+        ({"command": "record", "on": 1}, "got 1"),
     ],
 )
 def test_a_malformed_command_is_refused_in_one_line(command: Any, message: str) -> None:

@@ -43,6 +43,10 @@ class CommandError(PromptMatteError, ValueError):
     """A command from outside that is malformed; the server answers and goes on."""
 
 
+class RecordingError(PromptMatteError, OSError):
+    """A recording that cannot begin."""
+
+
 class DataError(PromptMatteError, ValueError):
     """A data set folder that cannot be used."""
 

@@ -17,6 +17,7 @@ from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.counters import Counters, LatencyHistogram
+from promptmatte.errors import RecordingError
 from promptmatte.frame import Frame, Matte
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.links.protocol import ServerLink
@@ -29,6 +30,7 @@ from promptmatte.models.protocol import Model
 from promptmatte.notes import notes_on
 from promptmatte.preview import preview_of
 from promptmatte.prompts import Prompt, PromptSet
+from promptmatte.recording.recorder import Recorder
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
 from promptmatte.suggestions import Inquiry
@@ -47,6 +49,7 @@ class Pipeline:
     link_error:<address> when no link took its matte. Source, model and links are the
     caller's; the model is used by the keyframe thread only. A pipeline runs once.
 
+    recorder: gets every frame with its matte; it is closed by stop().
     model: one that is loaded, or the choice of one, which a ModelHost then loads, while the
     pipeline already answers.
     """
@@ -59,9 +62,11 @@ class Pipeline:
         links: Sequence[ServerLink],
         config: PipelineConfig,
         clock: Clock,
+        recorder: Recorder | None = None,
     ) -> None:
         self._links = tuple(links)
         self._clock = clock
+        self._recorder = recorder
         self._counters = Counters()
         self._stopping = threading.Event()
         self._finished = threading.Event()
@@ -107,7 +112,8 @@ class Pipeline:
     def stop(self) -> None:
         """Ends the run and joins the threads; safe to call twice.
 
-        Waits for an encode, the opening of a source or a step of loading that is under way.
+        Waits for an encode, the opening of a source or a step of loading that is under way, and
+        for a recording to be finished.
         """
         self._stopping.set()
         self._frames.nudge()
@@ -115,6 +121,8 @@ class Pipeline:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """True when the run is over: stopped, or the source ended. None waits for ever."""
@@ -173,6 +181,19 @@ class Pipeline:
         The work is the asking thread's."""
         return preview_of(*self._shown, side) if self._shown else None
 
+    def record(self, on: bool) -> dict[str, Any]:
+        """Begins a recording or ends it, without waiting for its file; Recorder.status.
+
+        RecordingError when it cannot begin, or for a pipeline without a recorder.
+        """
+        if self._recorder is None:
+            raise RecordingError(
+                "expected a server that was told where to record to; got one without: start it "
+                "with --record FILE --record-later"
+            )
+        self._recorder.switch(on)
+        return self._recorder.status()
+
     def status(self) -> dict[str, Any]:
         """How the run goes, as JSON values."""
         prompts = self._prompts
@@ -192,6 +213,7 @@ class Pipeline:
             "age_ms": round(matte.age_ms, 2) if matte else None,
             "errors": self._keyframes.error,
             "links": [self._link_entry(link) for link in self._links],
+            "recording": self._recorder.status() if self._recorder is not None else None,
         }
 
     def latency_histogram(self) -> LatencyHistogram:
@@ -275,6 +297,8 @@ class Pipeline:
             self._counters.matte_out(
                 captured_ns=frame.info.captured_ns, now_ns=self._clock.now_ns()
             )
+        if self._recorder is not None:
+            self._recorder.offer(frame, matte)
 
     def _sent(self, link: ServerLink, matte: Matte) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""promptmatte prompt, set, controls, model, suggest, status, stop: talk to a running server."""
+"""promptmatte prompt, set, controls, model, suggest, record, status, stop: to a running server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from promptmatte.commands.options import DEFAULT_SESSION, Subparsers, parsed_controls
+from promptmatte.commands.record import recording_line
 from promptmatte.control.commands import DEFAULT_SUGGESTIONS
 from promptmatte.errors import CommandError
 from promptmatte.links import open_client_link
@@ -25,7 +26,7 @@ SUGGEST_S = 60.0
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
-    """prompt, set, controls, model, suggest, status and stop."""
+    """prompt, set, controls, model, suggest, record, status and stop."""
     prompt = commands.add_parser("prompt", help="change what a running server keys")
     prompt.add_argument(
         "texts", nargs="*", metavar="TEXT",
@@ -54,12 +55,15 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
                          help="how many, the surest first (default: %(default)s)")  # fmt: skip
     suggest.add_argument("--json", action="store_true", help="as JSON")
     suggest.set_defaults(run=run_suggest)
+    record = commands.add_parser("record", help="switch the recording of a running server")
+    record.add_argument("switch", choices=("on", "off"), metavar="on|off")
+    record.set_defaults(run=run_record)
     status = commands.add_parser("status", help="what a running server is doing")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=run_status)
     stop = commands.add_parser("stop", help="stop a running server")
     stop.set_defaults(run=run_stop)
-    for parser in (prompt, change, controls, model, suggest, status, stop):
+    for parser in (prompt, change, controls, model, suggest, record, status, stop):
         parser.add_argument(
             "--link", default=DEFAULT_SESSION, metavar="ADDRESS",
             help=f"the server's link: shm:NAME or zmq:tcp://... (default: {DEFAULT_SESSION})",
@@ -193,6 +197,17 @@ def _words_in(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"expected a text file of words, one a line; {path}: {error}") from error
     return [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+
+
+def run_record(arguments: argparse.Namespace) -> int:
+    """Switches the recording; off waits until its file is finished."""
+    on = arguments.switch == "on"
+    recording = ask(arguments.link, {"command": "record", "on": on})["recording"]
+    while recording["state"] == "finishing":
+        time.sleep(POLL_S)
+        recording = ask(arguments.link, {"command": "status"})["status"]["recording"]
+    Console().print(recording_line(recording), markup=False, highlight=False, soft_wrap=True)
+    return 0
 
 
 def run_status(arguments: argparse.Namespace) -> int:

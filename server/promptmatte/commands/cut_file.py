@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from promptmatte.commands.cut_best import best_mattes
-from promptmatte.commands.cut_video import AlphaVideoWriter, alpha_codec, offline_mattes
+from promptmatte.commands.cut_video import offline_mattes
 from promptmatte.commands.whole_file import whole_file
 from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.frame import Frame, Matte
 from promptmatte.prompts import PromptSet
+from promptmatte.recording.alpha_video import AlphaVideoWriter, alpha_codec
+from promptmatte.recording.pictures import paint_cut_out
 from promptmatte.sources.video import probe_video, read_video
 
 if TYPE_CHECKING:
@@ -64,8 +66,10 @@ class Cutter:
         ):
             every = max(1, round(info.fps / self._controls.stream.encode_hz))
             mattes = self._mattes(read_video(source), keyframe_every=every)
+            rgba = np.empty((*info.size_hw, 4), np.uint8)
             for done, (frame, matte) in enumerate(mattes, start=1):
-                writer.write(frame, matte.alpha.max(axis=2))
+                paint_cut_out(frame, matte, rgba)
+                writer.write(rgba, frame.info.pts_ns)
                 told(done, info.frames)
 
     def _mattes(

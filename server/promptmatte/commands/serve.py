@@ -28,6 +28,7 @@ from promptmatte.commands.options import (
     model_options,
     prompts_from,
 )
+from promptmatte.commands.record import add_record_options, recorder_from
 from promptmatte.commands.serve_osc import add_osc_options, osc_from
 from promptmatte.commands.serve_web import PageOrder, PageProcess, add_web_options
 from promptmatte.commands.show_file import SETTINGS, ShowFile
@@ -78,6 +79,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         f"(without a value: {METRICS_PORT})",
     )  # fmt: skip
     add_web_options(parser)
+    add_record_options(parser)
     add_control_options(parser)
     defaults = {name: parser.get_default(name) for name in SETTINGS}
     # None is "not given", so that a file's value is known to be wanted.
@@ -121,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         addresses.append(source)
     clock = RealClock()
     console = Console(stderr=True)
+    recorder, news = recorder_from(arguments, clock, console)
     with ExitStack() as stack:
         osc = osc_from(arguments, clock=clock, console=console)
         if osc is not None:
@@ -142,6 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
             links=links,
             config=PipelineConfig(),
             clock=clock,
+            recorder=recorder,
         )
         pipeline.set_prompts(prompts)
         pipeline.set_controls(controls)
@@ -169,9 +173,10 @@ def run(arguments: argparse.Namespace) -> int:
             f"({choice.name}); stop with Ctrl-C or `promptmatte stop`"
         )
         try:
-            _wait(pipeline, stop, arguments.seconds)
+            _wait(pipeline, stop, arguments.seconds, news)
         finally:
             pipeline.stop()
+            news()
         status = pipeline.status()
         if arguments.report:
             _write_report(arguments.report, status)
@@ -195,10 +200,12 @@ def _stop_after_input(stop: threading.Event) -> None:
     stop.set()
 
 
-def _wait(pipeline: Pipeline, stop: threading.Event, seconds: float | None) -> None:
+def _wait(
+    pipeline: Pipeline, stop: threading.Event, seconds: float | None, news: Callable[[], None]
+) -> None:
     deadline = time.monotonic() + (math.inf if seconds is None else seconds)
     while not stop.wait(0.1) and not pipeline.wait(0.0) and time.monotonic() < deadline:
-        pass
+        news()
 
 
 def _warn_of_idle_gpu(console: Console) -> None:

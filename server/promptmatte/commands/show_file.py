@@ -30,11 +30,14 @@ SETTINGS = {
     "metrics": "a port or HOST:PORT",
     "web": "a port or HOST:PORT",
     "web_password_file": "text",
+    "record": "text",
+    "record_what": "text",
+    "record_later": "true or false",
 }
 """Options of serve that a file may hold, by the name of their argument; paths are taken from the
 working folder, as on the command line."""
 
-PATHS = ("weights", "projection", "report", "web_password_file")
+PATHS = ("weights", "projection", "report", "record", "web_password_file")
 TABLES = ("controls", "prompt")
 PROMPT_FIELDS = ("text", "also", "negative")
 

@@ -1,4 +1,4 @@
-"""Commands from outside, the same for every link: prompts, controls, model, status, stop."""
+"""Commands from outside, the same for every link: prompts, controls, model, recording, stop."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "model": (("name",), ("clip", "prompter")),
     "suggest": ((), ("words",)),
     "suggestions": ((), ("limit",)),
+    "record": (("on",), ()),
     "hello": ((), ()),
     "status": ((), ()),
     "preview": ((), ("side",)),
@@ -76,6 +77,10 @@ class Commanded(Protocol):
         """What was found, as JSON values."""
         ...
 
+    def record(self, on: bool) -> dict[str, Any]:
+        """Begins or ends a recording; how it goes, as JSON values."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """The state as JSON values."""
         ...
@@ -93,8 +98,8 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
     it wants.
 
     It raises CommandError for a malformed command, PromptError for a prompt and
-    ControlError or ConfigError for a control or model that cannot be used; nothing is changed
-    then.
+    ControlError or ConfigError for a control or model that cannot be used, RecordingError for a
+    recording that cannot begin; nothing is changed then.
     """
     setting = threading.Lock()  # links answer on threads of their own; no change may get lost
     run = secrets.token_hex(8)
@@ -118,6 +123,8 @@ def command_handler(pipeline: Commanded, stop: threading.Event) -> CommandHandle
             case "suggestions":
                 limit = _whole(command, "limit", DEFAULT_SUGGESTIONS, (1, MAX_WORDS))
                 return {"ok": True, **pipeline.suggestions(limit)}
+            case "record":
+                return {"ok": True, "recording": pipeline.record(_on_from(command))}
             case "hello":
                 return {"ok": True, "run": run, **_HELLO}
             case "status":
@@ -203,6 +210,14 @@ def _whole(command: Mapping[str, Any], field: str, default: int, span: tuple[int
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise CommandError(f"expected {field} as a number of {low} to {high}; got {shown(value)}")
     return value
+
+
+def _on_from(command: Mapping[str, Any]) -> bool:
+    """On or off; where to is the server's own business, never a message's."""
+    on = command["on"]
+    if not isinstance(on, bool):
+        raise CommandError(f"expected on as true or false; got {shown(on)}")
+    return on
 
 
 def _check_fields(

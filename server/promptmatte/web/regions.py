@@ -87,7 +87,7 @@ class Regions:
 
     def annotated(self) -> tuple[npt.NDArray[np.uint8], list[tuple[npt.NDArray[np.float32], str]]]:
         """What gr.AnnotatedImage takes: the picture; alpha and label of each present region."""
-        masks = [(r.alpha / np.float32(255), r.label) for r in self.present]
+        masks = [(np.divide(r.alpha, 255, dtype=np.float32), r.label) for r in self.present]
         return np.asarray(self.picture.pixels, np.uint8), masks
 
     def at(self, x: float, y: float) -> Region | None:

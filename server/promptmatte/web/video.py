@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from promptmatte.commands.cut_file import QUALITIES
-from promptmatte.commands.cut_video import ALPHA_CODECS
 from promptmatte.errors import CommandError, PromptMatteError
+from promptmatte.recording.alpha_video import ALPHA_CODECS
 from promptmatte.sources.video import probe_video
 from promptmatte.web import widgets
 from promptmatte.web.job import JobState, VideoDesk
