@@ -10,6 +10,7 @@ from promptmatte_shm.errors import ShmError
 
 from promptmatte import __version__
 from promptmatte.commands import (
+    config,
     conformance,
     control,
     cut,
@@ -18,11 +19,12 @@ from promptmatte.commands import (
     evaluate,
     models,
     serve,
+    service,
     td,
     train,
     web,
 )
-from promptmatte.errors import PromptMatteError
+from promptmatte.errors import PromptMatteError, ServerEndedError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,14 +36,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
-        demo, serve, web, control, cut, models, evaluate, train, td, doctor, conformance,
+        demo, serve, web, config, service, control, cut, models, evaluate, train, td, doctor,
+        conformance,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command: 0 when all went well, 2 for input it cannot use, 130 when interrupted."""
+    """Runs a command: 0 when all went well, 1 for a server that ended by itself, 2 for input it
+    cannot use, 130 when interrupted."""
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=arguments.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -50,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         code: int = arguments.run(arguments)
     except (PromptMatteError, ShmError) as error:
         sys.stderr.write(f"promptmatte: {' '.join(str(error).split())}\n")
-        return 2
+        return 1 if isinstance(error, ServerEndedError) else 2
     except KeyboardInterrupt:
         return 130
     return code

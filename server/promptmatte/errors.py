@@ -47,6 +47,14 @@ class RecordingError(PromptMatteError, OSError):
     """A recording that cannot begin."""
 
 
+class ServerEndedError(PromptMatteError, RuntimeError):
+    """A server that ended by itself; another start may help."""
+
+
+class ServiceError(PromptMatteError, OSError):
+    """A service of the system that cannot be installed, started or asked."""
+
+
 class DataError(PromptMatteError, ValueError):
     """A data set folder that cannot be used."""
 

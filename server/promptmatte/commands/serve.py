@@ -24,17 +24,16 @@ from promptmatte.commands.options import (
     add_prompt_options,
     checked_output,
     choice_from,
-    controls_from,
     model_options,
-    prompts_from,
 )
 from promptmatte.commands.record import add_record_options, recorder_from
 from promptmatte.commands.serve_osc import add_osc_options, osc_from
+from promptmatte.commands.serve_show import Show, wanted
 from promptmatte.commands.serve_web import PageOrder, PageProcess, add_web_options
-from promptmatte.commands.show_file import SETTINGS, ShowFile
+from promptmatte.commands.show_file import SETTINGS
 from promptmatte.config import PipelineConfig
 from promptmatte.endpoint import Endpoint
-from promptmatte.errors import PromptMatteError, SourceError
+from promptmatte.errors import PromptMatteError, ServerEndedError, SourceError
 from promptmatte.metrics import DEFAULT_PORT as METRICS_PORT
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
-        help="a show in TOML: these options, [controls] and [[prompt]]; an option given here "
-        "wins over the file",
+        help="a show in TOML, which `promptmatte config` writes: these options, [controls] and "
+        "[[prompt]], whose changes are followed; an option given here wins over the file",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
     parser.add_argument("--until-input-ends", action="store_true",
@@ -88,12 +87,8 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until stopped by command, signal, --seconds or the end of the source."""
-    show = ShowFile.read(arguments.config) if arguments.config else ShowFile()
-    for name, value in {**arguments.defaults, **show.settings}.items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    prompts = prompts_from(arguments) or show.prompts
-    controls = controls_from(arguments, show.shared if arguments.prompts else show.controls)
+    show = Show.read(arguments)
+    first_wanted = wanted(arguments, show.file)
     choice = choice_from(arguments)
     addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
@@ -116,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     from promptmatte.links import normalized_address, open_server_link
     from promptmatte.pipeline import Pipeline
     from promptmatte.sources import open_source
+    from promptmatte.sources.redaction import redacted
 
     source = arguments.source
     if source.startswith(LINK_KINDS):
@@ -147,9 +143,17 @@ def run(arguments: argparse.Namespace) -> int:
             clock=clock,
             recorder=recorder,
         )
-        pipeline.set_prompts(prompts)
-        pipeline.set_controls(controls)
+        pipeline.set_prompts(first_wanted.prompts)
+        pipeline.set_controls(first_wanted.controls)
         handler = command_handler(pipeline, stop)
+        if arguments.config:
+            watch = show.watch(
+                arguments, handler=handler,
+                tell=lambda news: console.print(news, markup=False, highlight=False),
+            )  # fmt: skip
+            stack.callback(watch.close)
+            watch.start()
+            handler = watch.handle
         for link in links:
             link.serve(handler)
         if osc is not None:
@@ -169,8 +173,9 @@ def run(arguments: argparse.Namespace) -> int:
             stack.callback(process.close)
             process.start()
         console.print(
-            f"PromptMatte: {arguments.source} -> {', '.join(link.address for link in links)} "
-            f"({choice.name}); stop with Ctrl-C or `promptmatte stop`"
+            f"PromptMatte: {redacted(arguments.source)} -> "
+            f"{', '.join(link.address for link in links)} ({choice.name}); "
+            "stop with Ctrl-C or `promptmatte stop`"
         )
         try:
             _wait(pipeline, stop, arguments.seconds, news)
@@ -181,7 +186,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.report:
             _write_report(arguments.report, status)
         if status["state"].startswith("failed"):
-            raise PromptMatteError(f"the server stopped by itself; {status['state']}")
+            raise ServerEndedError(f"the server stopped by itself; {status['state']}")
     return 0
 
 
