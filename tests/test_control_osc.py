@@ -75,10 +75,7 @@ def until(pipeline: Pipeline, *texts: str) -> None:
 
 
 def _prompts(pipeline: Pipeline) -> tuple[Prompt, ...]:
-    return tuple(
-        Prompt(text=e["text"], also=tuple(e["also"]), negative=tuple(e["negative"]))
-        for e in pipeline.status()["prompts"]
-    )
+    return tuple(map(Prompt.of_entry, pipeline.status()["prompts"]))
 
 
 def test_a_subscriber_hears_every_parameter_with_its_default(peer: OscPeer) -> None:

@@ -21,6 +21,7 @@ from promptmatte.commands import (
     serve,
     service,
     td,
+    top,
     train,
     web,
 )
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
-        demo, serve, web, config, service, control, cut, models, evaluate, train, td, doctor,
+        demo, serve, web, config, service, control, top, cut, models, evaluate, train, td, doctor,
         conformance,
     ):  # fmt: skip
         command.add_parser(commands)

@@ -316,9 +316,7 @@ def _prompt_entries(prompts: PromptSet, matte: Matte | None) -> list[dict[str, A
     confidence = matte.confidence if matte is not None and shown else ()
     return [
         {
-            "text": prompt.text,
-            "also": list(prompt.also),
-            "negative": list(prompt.negative),
+            **prompt.entry,
             "confidence": round(confidence[channel], 4) if channel < len(confidence) else None,
         }
         for channel, prompt in enumerate(prompts.prompts)

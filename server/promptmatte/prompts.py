@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from promptmatte.errors import PromptError
 from promptmatte.frame import MAX_CHANNELS
@@ -94,6 +95,23 @@ class Prompt:
             also=(*things["also"], *also),
             negative=(*things["negative"], *negative),
         )
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> Prompt:
+        """The prompt of an entry; KeyError, TypeError or PromptError for anything else."""
+        return cls(text=entry["text"], also=tuple(entry["also"]), negative=tuple(entry["negative"]))
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """text, also and negative as JSON values: an entry of the command `prompt`."""
+        return {"text": self.text, "also": list(self.also), "negative": list(self.negative)}
+
+    @property
+    def typed(self) -> str:
+        """The line that says this prompt, as parse takes it."""
+        also = "".join(f" + {thing}" for thing in self.also)
+        negative = "".join(f" - {thing}" for thing in self.negative)
+        return f"{self.text}{also}{negative}"
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -86,10 +86,7 @@ def run_prompt(arguments: argparse.Namespace) -> int:
     """Sends the prompts and shows what the server says about them."""
     extra = {"also": arguments.also, "negative": arguments.negative}
     prompts = [Prompt.parse(text, **extra) for text in arguments.texts]
-    entries = [
-        {"text": p.text, "also": list(p.also), "negative": list(p.negative)} for p in prompts
-    ]
-    reply = ask(arguments.link, {"command": "prompt", "prompts": entries})
+    reply = ask(arguments.link, {"command": "prompt", "prompts": [p.entry for p in prompts]})
     for note in reply.get("notes", ()):
         Console().print(note, markup=False, highlight=False, soft_wrap=True)
     return 0

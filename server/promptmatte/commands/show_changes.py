@@ -44,20 +44,12 @@ def merged_prompts(
 
 def prompt_command(prompts: Sequence[Prompt]) -> dict[str, Any]:
     """The command that makes these the prompts."""
-    return {
-        "command": "prompt",
-        "prompts": [
-            {"text": p.text, "also": list(p.also), "negative": list(p.negative)} for p in prompts
-        ],
-    }
+    return {"command": "prompt", "prompts": [prompt.entry for prompt in prompts]}
 
 
 def live_prompts(status: Mapping[str, Any]) -> list[Prompt]:
     """The prompts in a server's status."""
-    return [
-        Prompt(text=entry["text"], also=tuple(entry["also"]), negative=tuple(entry["negative"]))
-        for entry in status["prompts"]
-    ]
+    return [Prompt.of_entry(entry) for entry in status["prompts"]]
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

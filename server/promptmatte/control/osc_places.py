@@ -4,6 +4,7 @@ gaps."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from promptmatte.frame import MAX_CHANNELS
@@ -55,7 +56,7 @@ class Places:
         self._negatives = negatives
         while prompts and prompts[-1] is None:
             prompts.pop()
-        return [_entry(prompt or NOTHING) for prompt in prompts]
+        return [(prompt or NOTHING).entry for prompt in prompts]
 
     def _own(self, entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         return [
@@ -66,10 +67,7 @@ class Places:
 
 def _padded(entries: Iterable[Mapping[str, Any]]) -> list[Prompt | None]:
     """The prompt of each place, None for an empty one."""
-    prompts = [
-        Prompt(text=entry["text"], also=tuple(entry["also"]), negative=tuple(entry["negative"]))
-        for entry in entries
-    ]
+    prompts = map(Prompt.of_entry, entries)
     places = [None if prompt == NOTHING else prompt for prompt in prompts]
     return places + [None] * (MAX_CHANNELS - len(places))
 
@@ -82,10 +80,4 @@ def _line(prompt: Prompt | None, own: tuple[str, ...]) -> str:
     for thing in own:
         if thing in rest:
             rest.remove(thing)
-    return "".join((
-        prompt.text, *(f" + {also}" for also in prompt.also), *(f" - {thing}" for thing in rest)
-    ))  # fmt: skip
-
-
-def _entry(prompt: Prompt) -> dict[str, Any]:
-    return {"text": prompt.text, "also": list(prompt.also), "negative": list(prompt.negative)}
+    return replace(prompt, negative=tuple(rest)).typed

@@ -15,7 +15,7 @@ from promptmatte.prompts import Prompt
 from promptmatte.web import widgets
 from promptmatte.web.control_panel import controls_of
 from promptmatte.web.hand import HOLD_S, Hand
-from promptmatte.web.pads import Pads, typed
+from promptmatte.web.pads import Pads
 from promptmatte.web.show import Show, Snapshot
 
 TICK_S = 0.3
@@ -138,7 +138,7 @@ class LiveTab:
             chosen = prompts[hand.channel] if hand.channel < len(prompts) else None
             values |= {
                 "channels": widgets.channels(prompts, hand.channel),
-                "prompt": typed({**chosen, "negative": []}) if chosen else "",
+                "prompt": Prompt.of_entry({**chosen, "negative": []}).typed if chosen else "",
                 "negative": ", ".join(chosen["negative"]) if chosen else "",
                 **snapshot.values(hand.channel),
             }
@@ -149,10 +149,7 @@ class LiveTab:
         prompts = self._show.now().prompts
         if text.strip():
             without = [part for part in BETWEEN.split(negative) if part.strip()]
-            parsed = Prompt.parse(text, negative=without)
-            entry = {"text": parsed.text, "also": list(parsed.also),
-                     "negative": list(parsed.negative)}  # fmt: skip
-            prompts[hand.channel : hand.channel + 1] = [entry]
+            prompts[hand.channel : hand.channel + 1] = [Prompt.parse(text, negative=without).entry]
         else:
             del prompts[hand.channel : hand.channel + 1]
         self._say(hand, prompts)

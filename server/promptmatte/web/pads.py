@@ -32,7 +32,7 @@ class Pads:
         """A file that is not there or cannot be read leaves the pads with words to start from."""
         self._path = path
         self._lock = threading.Lock()
-        self._pads: list[Prompts] = [[_entry(Prompt.parse(word))] for word in DEFAULT_WORDS]
+        self._pads: list[Prompts] = [[Prompt.parse(word).entry] for word in DEFAULT_WORDS]
         try:
             self._pads = _checked(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -43,7 +43,10 @@ class Pads:
     @property
     def labels(self) -> list[str]:
         """What each pad is called: its prompts as one types them."""
-        return [" | ".join(map(typed, prompts)) or "nothing" for prompts in self._pads]
+        return [
+            " | ".join(Prompt.of_entry(entry).typed for entry in prompts) or "nothing"
+            for prompts in self._pads
+        ]
 
     def recall(self, index: int) -> Prompts:
         """The prompts of a pad."""
@@ -66,30 +69,11 @@ class Pads:
             self._pads = pads
 
 
-def typed(entry: dict[str, Any]) -> str:
-    """The line that says this prompt."""
-    also = "".join(f" + {thing}" for thing in entry["also"])
-    negative = "".join(f" - {thing}" for thing in entry["negative"])
-    return f"{entry['text']}{also}{negative}"
-
-
-def _entry(prompt: Prompt) -> dict[str, Any]:
-    return {"text": prompt.text, "also": list(prompt.also), "negative": list(prompt.negative)}
-
-
 def _checked(content: Any) -> list[Prompts]:
     """The pads of a file; ValueError, TypeError or KeyError for anything else."""
     if not isinstance(content, list) or len(content) != len(DEFAULT_WORDS):
         raise ValueError(f"expected a list of {len(DEFAULT_WORDS)} pads")
     return [
-        [
-            _entry(prompt)
-            for prompt in PromptSet(
-                prompts=tuple(
-                    Prompt(text=e["text"], also=tuple(e["also"]), negative=tuple(e["negative"]))
-                    for e in prompts
-                )
-            ).prompts
-        ]
+        [p.entry for p in PromptSet(prompts=tuple(map(Prompt.of_entry, prompts))).prompts]
         for prompts in content
     ]

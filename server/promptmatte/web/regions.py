@@ -71,7 +71,7 @@ class Regions:
             picture=frame,
             found=tuple(
                 Region(
-                    name=" - ".join((" + ".join((p.text, *p.also)), *p.negative)),
+                    name=p.typed,
                     confidence=confidence,
                     present=confidence >= channel_controls.confidence_floor,
                     alpha=np.asarray(matte.alpha[..., channel], np.uint8),

@@ -12,6 +12,7 @@ from promptmatte.controls import CONTROLS, Value
 from promptmatte.errors import CommandError, LinkError, PromptMatteError
 from promptmatte.frame import MAX_CHANNELS
 from promptmatte.links.protocol import ClientLink
+from promptmatte.prompts import Prompt
 from promptmatte.web.panels import Panels
 
 FRESH_S = 0.2
@@ -32,10 +33,7 @@ class Snapshot:
     @property
     def prompts(self) -> list[dict[str, Any]]:
         """The prompts as the command `prompt` takes them."""
-        return [
-            {"text": entry["text"], "also": entry["also"], "negative": entry["negative"]}
-            for entry in self.status.get("prompts", ())
-        ]
+        return [Prompt.of_entry(entry).entry for entry in self.status.get("prompts", ())]
 
     def values(self, channel: int) -> dict[str, Value]:
         """Every control's value, those of scope channel in this one (0 to 3)."""
