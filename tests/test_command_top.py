@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ EVIL = "[red]person[/red] :smile:"
 
 
 def shown(history: History) -> str:
-    console = Console(width=110, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console = Console(width=110, record=True, file=io.StringIO())
     console.print(view(history, link="shm:x"))
     return console.export_text()
 
