@@ -9,8 +9,8 @@ trained on, only held-out pictures; of the sport clip all frames. Pictures of wh
 less than 1 % are left out, and pixels that a set leaves unknown are not counted; some sets leave
 people in the background unlabelled, which counts against everybody who finds them. Every model is
 shown the whole picture as it is, one after the other, on the same two CPU cores; ours has two
-threads, MediaPipe as many as it takes by itself. Our time is encode, decode and enlarging the
-mask; MediaPipe's is its process(), which does the same. A pass over one picture before the first
+threads, MediaPipe as many as it takes by itself. Our time is encode, decode and the matte's edges;
+MediaPipe's is its process(), which does the same. A pass over one picture before the first
 is not counted.
 """
 

@@ -18,9 +18,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from promptmatte.config import PipelineConfig
 from promptmatte.errors import PromptMatteError
+from promptmatte.frame import Frame, FrameInfo
+from promptmatte.matte.stream import MatteStream
 from promptmatte.models.protocol import Model
-from promptmatte.training.sheet import keyed
+from promptmatte.prompts import Prompt, PromptSet
 
 from .cases import PROMPT, Mask, Pixels
 
@@ -29,6 +32,9 @@ PACKAGES = ("mediapipe==0.10.14", "numpy<2", "protobuf<5")
 """The last release of MediaPipe that needs no model file from elsewhere, and what it needs."""
 
 PYTHON = "3.11"
+HALF = 128
+"""Of alpha 0 to 255."""
+
 END_TIMEOUT_S = 10.0
 TOLD_BYTES = 2000
 
@@ -48,18 +54,30 @@ class Answer:
 
 
 class Ours:
-    """A model of PromptMatte, prompted with "person"; below the confidence floor nothing."""
+    """PromptMatte with one of its models, prompted with "person": the matte of a first frame at
+    the default controls, as it is live."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._prompts = PromptSet(version=1, prompts=(Prompt(text=PROMPT),))
+        self._embedding = model.embed(self._prompts)
+        self._stream = MatteStream(PipelineConfig())
         self.name = f"PromptMatte {model.name}"
 
     def answers(self, pixels: Pixels) -> dict[str, Answer]:
         """Its answer, by its name."""
+        info = FrameInfo(stream_id=0, seq=0, pts_ns=0, captured_ns=0)
+        frame = Frame(info=info, pixels=pixels)
         start_ns = time.perf_counter_ns()
-        mask, confidence = keyed(self._model, pixels, PROMPT)
+        decoded = self._model.decode(self._model.encode(frame), self._embedding)
+        self._stream.reset()
+        self._stream.anchor(info, decoded, self._prompts)
+        matte = self._stream.step(frame)
         ms = (time.perf_counter_ns() - start_ns) / 1e6
-        return {self.name: Answer(mask=mask, milliseconds=ms, confidence=confidence)}
+        if matte is None:
+            raise PromptMatteError("expected a matte of a picture that was encoded; got none")
+        mask = matte.alpha[..., 0] >= HALF
+        return {self.name: Answer(mask=mask, milliseconds=ms, confidence=matte.confidence[0])}
 
 
 class MediaPipe:

@@ -160,7 +160,7 @@ class MatteControls(_Checked):
         0.1, 0.0, 0.5, help="how far under the floor the confidence falls before a matte goes"
     )
     confidence_floor: float = control(
-        0.3, 0.0, 1.0, help="below this confidence a thing counts as absent"
+        0.35, 0.0, 1.0, help="below this confidence a thing counts as absent"
     )
 
 

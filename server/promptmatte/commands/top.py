@@ -100,7 +100,7 @@ class History:
 
 
 def view(history: History, *, link: str) -> RenderableType:
-    """Everything on one screen, after a first look; texts from outside are shown as they are, never as markup."""
+    """Everything on one screen, after a first look; texts from outside are never markup."""
     status = history.status
     parts: list[RenderableType] = []
     if history.trouble:

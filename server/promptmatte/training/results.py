@@ -34,11 +34,9 @@ def pictures_looked_at(datasets: list[Dataset]) -> int:
 def write_results(
     trainer: EmbeddedTrainer, datasets: list[Dataset], folder: Path, *, progress: Callable[[], None]
 ) -> None:
-    """Writes embedded.safetensors (fp16), embedded.onnx, MODEL_CARD.md, metrics.json, loss.png,
-    reliability.png and held-out.png into a folder.
+    """Writes embedded.safetensors (fp16), embedded.onnx, loss.png and what write_card does.
 
-    The confidence is calibrated on one half of the held-out pictures and its reliability shown on
-    the other. The metrics are those of the written files, read back. progress is called once a
+    The confidence is calibrated on one half of the held-out pictures. progress is called once a
     picture that is looked at.
     """
     metadata = {
@@ -57,14 +55,26 @@ def write_results(
     weights = folder / WEIGHTS_NAME
     save_weights(network, weights, {**metadata, "calibration": calibration})
     export_encoder(load_network(weights)[0], encoder_path(weights), weights=weights)
+    loss_curve(trainer.losses, folder / "loss.png")
+    write_card(weights, datasets, folder, progress=progress)
 
+
+def write_card(
+    weights: Path, datasets: list[Dataset], folder: Path, *, progress: Callable[[], None]
+) -> None:
+    """Measures weights, with their encoder, on the held-out pictures; writes MODEL_CARD.md,
+    metrics.json, reliability.png and held-out.png into a folder.
+
+    The reliability is that on the half of the pictures that the confidence was not fitted to.
+    """
+    metadata = load_network(weights)[1]
+    calibration = metadata["calibration"]
     model = EmbeddedModel.load(device="cpu", weights=weights)
     one_half, other_half = (
         held_out_scores(model, datasets, part=part, progress=progress) for part in (0, 1)
     )
     scores = merged(one_half, other_half)
     error = reliability(*confidences(other_half), folder / "reliability.png")
-    loss_curve(trainer.losses, folder / "loss.png")
     floor = MatteControls().confidence_floor
     picked = picked_right(model, colour_pairs(datasets, count=COLOUR_PAIRS), floor=floor)
     demands = bars(scores, picked, floor)
