@@ -18,6 +18,7 @@ from promptmatte.commands import (
     doctor,
     evaluate,
     models,
+    points,
     serve,
     service,
     td,
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
-        demo, serve, web, config, service, control, cut, models, evaluate, train, td, doctor,
+        demo, serve, web, config, service, control, cut, points, models, evaluate, train, td, doctor,
         conformance,
     ):  # fmt: skip
         command.add_parser(commands)
