@@ -108,7 +108,8 @@ def _ended_as_interrupted() -> Iterator[None]:
 def cutter_from(
     arguments: argparse.Namespace, prompts: PromptSet, controls: Controls, console: Console
 ) -> Cutter:
-    """A Cutter of the arguments' model and quality that says, once it has its model, what that does not know of the prompts."""
+    """A Cutter of the arguments' model and quality; it says, once it has its model, what that
+    does not know of the prompts."""
     from promptmatte.commands.cut_file import Cutter
     from promptmatte.notes import notes_on
 

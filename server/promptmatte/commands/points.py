@@ -86,8 +86,8 @@ def _add_depth_options(parser: argparse.ArgumentParser) -> None:
 def _add_live_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("live", "beside a running server")
     group.add_argument("--xyz", metavar="ADDRESS",
-                       help="where rgba32f frames are sent to: shm:NAME, or touch:NAME for a Shared "
-                       "Mem Out TOP; depth in red with --fov or --intrinsics")  # fmt: skip
+                       help="where rgba32f frames are sent to: shm:NAME, or touch:NAME for a "
+                       "Shared Mem Out TOP; depth in red with --fov or --intrinsics")  # fmt: skip
     group.add_argument("--link", metavar="ADDRESS",
                        help=f"the server's, for its mattes: shm:NAME or zmq:tcp://... (default: "
                        f"{DEFAULT_SESSION})")  # fmt: skip
@@ -191,10 +191,10 @@ def _write(path: Path, texture: npt.NDArray[np.float32], colours: npt.NDArray[np
 def _run_live(arguments: argparse.Namespace, masker: Masker, camera: DepthCamera | None) -> int:
     if arguments.colour is not None or arguments.output is not None:
         raise ConfigError("expected no files with --xyz; got some: --ply FILE keeps a live cloud")
-    if arguments.prompts:
+    if arguments.prompts or arguments.controls:
         raise ConfigError(
-            "expected no --prompt with --xyz: the server has the prompts, `promptmatte prompt` "
-            "changes them"
+            "expected no prompts and controls with --xyz; got some: the server has them, "
+            "`promptmatte prompt` and `promptmatte set` change them"
         )
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
