@@ -85,6 +85,6 @@ def _is_whole(data: bytes) -> bool:
             (size,) = struct.unpack_from("<I", data, offset + 4)
             if offset + 8 + size > len(data):
                 return False
-    except (struct.error, ValueError, IndexError, KeyError):
+    except (struct.error, ValueError, IndexError, KeyError, OverflowError):
         return False
     return True
