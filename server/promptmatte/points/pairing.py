@@ -44,7 +44,9 @@ class Pairing:
         self._mattes.append(matte)
 
     def add_xyz(self, frame: Frame) -> None:
-        """Takes the next XYZ frame; with newest() asked after each, no more than KEPT wait."""
+        """Takes the next XYZ frame, in place of the oldest one if KEPT wait."""
+        if len(self._xyz) == KEPT:
+            self._give_up(self._xyz.popleft())
         self._xyz.append(frame)
 
     def newest(self) -> Pair | None:
@@ -62,8 +64,6 @@ class Pairing:
                 self.paired += 1
                 self.overtaken += index
                 return Pair(xyz, matte)
-        if len(self._xyz) >= KEPT:
-            self._give_up(self._xyz.popleft())
         return None
 
     def _matte_of(self, xyz: Frame) -> Matte | None:
