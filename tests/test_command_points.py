@@ -228,12 +228,11 @@ def test_live_each_texture_is_of_its_own_frame_and_the_cloud_of_one(
     wait_for(path.exists)
     promptmatte("set", "fill=picture", "--link", ours.server_address)
 
-    def coloured() -> np.ndarray | None:
-        ours.reader.latest_matte()
+    def coloured() -> list[np.ndarray]:
         vertices = plyfile.PlyData.read(str(path))["vertex"].data
-        return vertices if "red" in vertices.dtype.names else None
+        return [vertices] if "red" in vertices.dtype.names else []
 
-    vertices = wait_for(coloured)
+    [vertices] = wait_for(coloured)
     assert len(vertices) == 46 * 64
     assert len(set(vertices["x"].tolist())) == 1
     assert vertices["red"].std() > 10
