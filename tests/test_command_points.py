@@ -280,6 +280,19 @@ def test_live_a_killed_server_and_killed_points_come_back(
     assert_is_of_its_frame(ours.texture_of(11))
 
 
+def test_live_the_example_gets_its_points_back(chain: Callable[..., Chain]) -> None:
+    ours = chain("--min-alpha", "0.9")
+    example = Path(__file__).parents[1] / "examples" / "depth_camera_shm.py"
+    done = subprocess.run(
+        [sys.executable, example, ours.server_address, ours.depth, "10"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 10
+    assert all(line.endswith(": 76800 of 76800 points") for line in lines)
+
+
 def test_live_to_another_session_for_a_time(chain: Callable[..., Chain]) -> None:
     out = free_address("shm")
     ours = chain("--out", out, "--seconds", "60", "--min-alpha", "1")

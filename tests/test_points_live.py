@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import plyfile
 import pytest
+import touch_peer
 from links_testing import free_address, wait_for
 from promptmatte.errors import LinkError
 from promptmatte.frame import Frame, FrameInfo, Matte
@@ -223,6 +226,40 @@ def test_an_output_without_room_is_told_and_it_goes_on(shm_rig: Rig) -> None:
     rig.live._send = send
     rig.passed(2)
     assert rig.said("points go out")
+
+
+def test_touchdesigners_shared_mem_tops_send_xyz_and_get_the_texture() -> None:
+    fresh = touch_peer.fresh_name()
+    name = next(fresh)
+    address = free_address("shm")
+    server, client = open_server_link(address), open_client_link(address)
+    points = open_server_link(f"touch:{name}")
+    live = LivePoints(
+        mattes=MatteInput(client, with_fill=False), xyz=XyzInput(points), send=points.send_matte,
+        masker=Masker(min_alpha=0.5), pairing=Pairing(apart_ns=10**12), clock=SimulatedClock(),
+    )  # fmt: skip
+    try:
+        sender = touch_peer.Sender(name)
+        sender.show(109, 8, 6, xyz_of(3)[::-1].tobytes())
+        late = replace(info(1), captured_ns=time.monotonic_ns() + 10**11)
+
+        def paired() -> bool:
+            server.send_matte(replace(matte_of(1), info=late))
+            live.step()
+            return live.counts.paired == 1
+
+        wait_for(paired)
+        receiver = touch_peer.Receiver(f"{name}_matte")
+        (width, height, code), pixels = receiver.look()
+        assert (width, height, code) == (8, 6, 109)
+        np.testing.assert_array_equal(pixels[::-1][:, 4:, :3], xyz_of(3)[:, 4:, :3])
+        assert (pixels[:, :4] == 0).all()
+    finally:
+        for link in (client, points, server):
+            link.close()
+    sender.go()
+    with pytest.raises(StopIteration):
+        next(fresh)
 
 
 @pytest.mark.parametrize("fill_channels", [0, 3])
