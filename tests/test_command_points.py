@@ -173,8 +173,8 @@ class Chain:
         self.server_address, self.depth = free_address("shm"), free_address("shm")
         self.stack = stack
         self.server = stack.enter_context(
-            Server("--source", self.server_address, *EVERYTHING, "--weights", weights,
-                   log=folder / "server.log")
+            Server("--source", self.server_address, "--out", self.server_address, *EVERYTHING,
+                   "--weights", weights, log=folder / "server.log")
         )  # fmt: skip
         status_of(self.server_address, self.server)
         self.points = self.start(folder, *options)
@@ -269,8 +269,8 @@ def test_live_a_killed_server_and_killed_points_come_back(
     ours.server.kill()
     wait_for(lambda: "no mattes come" in ours.points.said())
     ours.server = ours.stack.enter_context(
-        Server("--source", ours.server_address, *EVERYTHING, "--weights", tiny_weights,
-               log=tmp_path / "server2.log")
+        Server("--source", ours.server_address, "--out", ours.server_address, *EVERYTHING,
+               "--weights", tiny_weights, log=tmp_path / "server2.log")
     )  # fmt: skip
     while ours.reader.latest_matte() is not None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,35 @@ def test_a_late_matte_gets_its_own_frame(rig: Rig) -> None:
         out = rig.out()
         assert out.info == info(seq - late)
         np.testing.assert_array_equal(out.alpha[:, 4:, 1], xyz_of(seq - late)[:, 4:, 1])
+
+
+@pytest.mark.parametrize("camera", [None, DepthCamera(lens=70.0)])
+def test_a_steady_stream_allocates_nothing_of_the_size_of_a_picture(
+    camera: DepthCamera | None,
+) -> None:
+    rig = Rig(kind="shm", camera=camera)
+    try:
+        xyz, alpha = xyz_of(0, (200, 300)), np.full((100, 150, 4), 255, np.uint8)
+        out = np.empty((200, 300, 4), np.float32)
+
+        def turn(seq: int) -> None:
+            rig.send_xyz(seq, xyz)
+            rig.server.send_matte(replace(matte_of(seq), alpha=alpha))
+            wait_for(lambda: rig.step() and rig.live.counts.paired == seq + 1)
+            wait_for(lambda: rig.sender._session.latest_matte(out=out))
+
+        for seq in range(KEPT):
+            turn(seq)
+        tracemalloc.start()
+        turn(KEPT)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for seq in range(KEPT + 1, 2 * KEPT):
+            turn(seq)
+        assert tracemalloc.get_traced_memory()[1] - before < alpha.nbytes / 4
+    finally:
+        tracemalloc.stop()
+        rig.close()
 
 
 def test_depth_in_red_becomes_points() -> None:
