@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     is_picture = arguments.file.suffix.lower() in IMAGE_SUFFIXES
     cut = _cut_picture if is_picture else _cut_video
     try:
-        with _ended_as_interrupted():
+        with ended_as_interrupted():
             confidence = cut(arguments, prompts, controls, console)
     except KeyboardInterrupt:
         console.print(f"interrupted: {output} was not written")
@@ -96,7 +96,7 @@ def tell_empty(
 
 
 @contextmanager
-def _ended_as_interrupted() -> Iterator[None]:
+def ended_as_interrupted() -> Iterator[None]:
     """SIGTERM leaves as little behind as Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from promptmatte.commands.cut import add_quality_option, cutter_from, tell_empty
+from promptmatte.commands.cut import (
+    add_quality_option,
+    cutter_from,
+    ended_as_interrupted,
+    tell_empty,
+)
 from promptmatte.commands.options import (
     DEFAULT_SESSION,
     Subparsers,
@@ -161,7 +166,7 @@ def _run_files(arguments: argparse.Namespace, masker: Masker, camera: DepthCamer
     points = read_points(arguments.depth, camera)
     console = Console()
     cutter = cutter_from(arguments, prompts, controls, console)
-    with whole_file(output) as partial:
+    with ended_as_interrupted(), whole_file(output) as partial:
         frame, matte = cutter.picture(picture)
         texture = masker.masked(points, np.asarray(matte.alpha, np.uint8))
         colours = np.empty((*texture.shape[:2], 3), np.uint8)
