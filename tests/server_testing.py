@@ -35,13 +35,14 @@ def promptmatte(*arguments: object, **options: Any) -> subprocess.CompletedProce
 
 
 class Server:
-    """`promptmatte serve` with these arguments, ended at the end of a with block."""
+    """`promptmatte serve`, or another command, with these arguments, ended at the end of a with
+    block."""
 
-    def __init__(self, *arguments: object, log: Path) -> None:
+    def __init__(self, *arguments: object, log: Path, command: str = "serve") -> None:
         self._log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "promptmatte", "serve", *map(str, arguments)],
+                [sys.executable, "-m", "promptmatte", command, *map(str, arguments)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip

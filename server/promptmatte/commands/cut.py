@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,15 +40,20 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="picture: .png; video: .mov (ProRes 4444) or .webm (VP9), without sound; "
         "straight alpha",
     )  # fmt: skip
+    add_quality_option(parser)
+    add_model_options(parser)
+    add_control_options(parser, without=("fill", "latency"))
+    parser.set_defaults(run=run)
+
+
+def add_quality_option(parser: argparse.ArgumentParser) -> None:
+    """--quality."""
     parser.add_argument(
         "--quality", choices=("fast", "best"), default="fast",
         help="fast: as live; best: masks carried from the keyframes before and after, edges "
         "solved by closed-form matting, the thing's own colours in half-covered pixels; about "
         "a second a frame (default: %(default)s)",
     )  # fmt: skip
-    add_model_options(parser)
-    add_control_options(parser, without=("fill", "latency"))
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,23 +69,34 @@ def run(arguments: argparse.Namespace) -> int:
     is_picture = arguments.file.suffix.lower() in IMAGE_SUFFIXES
     cut = _cut_picture if is_picture else _cut_video
     try:
-        with _ended_as_interrupted():
+        with ended_as_interrupted():
             confidence = cut(arguments, prompts, controls, console)
     except KeyboardInterrupt:
         console.print(f"interrupted: {output} was not written")
         raise
     console.print(f"wrote {output}", highlight=False)
-    for prompt, best, channel in zip(prompts.prompts, confidence, controls.channels, strict=False):
-        if best < channel.confidence_floor:
-            console.print(
-                f"[yellow]nothing in {arguments.file.name} matches {prompt.text!r} "
-                f"(confidence {best:.2f}): its alpha is empty[/yellow]"
-            )
+    tell_empty(console, arguments.file.name, prompts, confidence, controls)
     return 0
 
 
+def tell_empty(
+    console: Console,
+    name: str,
+    prompts: PromptSet,
+    confidence: Sequence[float],
+    controls: Controls,
+) -> None:
+    """Says of each prompt that nothing in the file of this name matched, if so."""
+    for prompt, best, channel in zip(prompts.prompts, confidence, controls.channels, strict=False):
+        if best < channel.confidence_floor:
+            console.print(
+                f"[yellow]nothing in {name} matches {prompt.text!r} "
+                f"(confidence {best:.2f}): its alpha is empty[/yellow]"
+            )
+
+
 @contextmanager
-def _ended_as_interrupted() -> Iterator[None]:
+def ended_as_interrupted() -> Iterator[None]:
     """SIGTERM leaves as little behind as Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -89,10 +105,11 @@ def _ended_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _cutter(
+def cutter_from(
     arguments: argparse.Namespace, prompts: PromptSet, controls: Controls, console: Console
 ) -> Cutter:
-    """A Cutter that says, once it has its model, what that does not know of the prompts."""
+    """A Cutter of the arguments' model and quality; it says, once it has its model, what that
+    does not know of the prompts."""
     from promptmatte.commands.cut_file import Cutter
     from promptmatte.notes import notes_on
 
@@ -121,7 +138,7 @@ def _cut_picture(
             f"expected an output ending in .png for a picture; got {arguments.output.name!r}"
         )
     picture = read_image(arguments.file)
-    cutter = _cutter(arguments, prompts, controls, console)
+    cutter = cutter_from(arguments, prompts, controls, console)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
         frame, matte = cutter.picture(picture)
         partial.write_bytes(rgba_png(frame, matte.alpha.max(axis=2)))
@@ -137,7 +154,7 @@ def _cut_video(
     """Writes a video with alpha, frame for frame; the highest confidence of each prompt."""
     from rich.progress import Progress
 
-    cutter = _cutter(arguments, prompts, controls, console)
+    cutter = cutter_from(arguments, prompts, controls, console)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("cutting out", total=None)
         cutter.video(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy.typing as npt
 from promptmatte_shm import (
     ClientSession,
     MessageTooLargeError,
@@ -63,10 +64,13 @@ class ShmServerLink:
         """Counters so far."""
         return self._session.status
 
-    def latest_frame(self, timeout_s: float = 0.0) -> Frame | None:
-        """The newest unseen frame a client sent; None when none came in time."""
+    def latest_frame(
+        self, timeout_s: float = 0.0, *, out: npt.NDArray[Any] | None = None
+    ) -> Frame | None:
+        """The newest unseen frame a client sent, copied into `out` when its shape and dtype
+        fit; None when none came in time."""
         with link_errors():
-            return self._session.latest_frame(timeout_s)
+            return self._session.latest_frame(timeout_s, out=out)
 
     def send_matte(self, matte: Matte) -> None:
         """Publishes a matte; LinkError if there is no memory for its size."""
@@ -100,10 +104,20 @@ class ShmClientLink:
         with link_errors():
             self._session.send_frame(frame)
 
-    def latest_matte(self, timeout_s: float = 0.0, *, with_fill: bool = True) -> Matte | None:
-        """The newest unseen matte, without its fill if so wanted; None when none came in time."""
+    def latest_matte(
+        self,
+        timeout_s: float = 0.0,
+        *,
+        with_fill: bool = True,
+        out: npt.NDArray[Any] | None = None,
+        fill_out: npt.NDArray[Any] | None = None,
+    ) -> Matte | None:
+        """The newest unseen matte, without its fill if so wanted, copied into `out` and
+        `fill_out` when shape and dtype fit; None when none came in time."""
         with link_errors():
-            return self._session.latest_matte(timeout_s, with_fill=with_fill)
+            return self._session.latest_matte(
+                timeout_s, out=out, with_fill=with_fill, fill_out=fill_out
+            )
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """The server's answer; LinkError when there is none, CommandError for a command

@@ -1,0 +1,1 @@
+"""Points of a depth camera under a matte: a masked XYZ texture, a PLY file, live or from files."""
