@@ -137,10 +137,10 @@ def run(arguments: argparse.Namespace) -> int:
             link = open_server_link(address)
             stack.callback(link.close)
             links.append(link)
-        vendors_work = main_thread_work([source, *(sink.address for sink in sinks)])
         opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
         for first in opened:
             stack.callback(first.close)
+        vendors_work = main_thread_work([source, *(sink.address for sink in sinks)])
         _warn_of_idle_gpu(console)
         pipeline = Pipeline(
             open_source=lambda: (
