@@ -202,7 +202,7 @@ def test_a_server_sends_its_cut_outs_and_reports_them(
         camera = entries["virtualcam:Stage"]
         assert (camera["connected"], camera["errors"], camera["error"]) == (True, 0, None)
         assert camera["sent"] > 2
-        assert promptmatte("stop", "--session", session).returncode == 0
+        assert promptmatte("stop", "--link", session).returncode == 0
         assert server.process.wait(30) == 0, server.said()
     assert vendor.calls("Camera")[0]["device"] == "Stage"
     assert vendor.calls()[-1]["call"] == "close"
@@ -236,7 +236,7 @@ def test_mattes_go_on_while_a_sender_hangs(
         assert entry["error"].startswith("hangs")
         assert (entry["sent"], entry["connected"]) == (0, False)
         assert entry["missed"] > 0
-        assert promptmatte("stop", "--session", session).returncode == 0
+        assert promptmatte("stop", "--link", session).returncode == 0
         assert server.process.wait(30) == 0, server.said()
 
 

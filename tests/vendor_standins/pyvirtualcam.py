@@ -15,13 +15,10 @@ class PixelFormat(Enum):
 class Camera:
     def __init__(
         self, width: int, height: int, fps: float, *, fmt: PixelFormat = PixelFormat.RGB,
-        device: str | None = None, backend: str | None = None, print_fps: bool = False, **kw: object,
+        device: str | None = None, backend: str | None = None, print_fps: bool = False,
+        **kw: object,
     ) -> None:  # fmt: skip
         assert not kw
-        if device == "missing":
-            raise RuntimeError(
-                "'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]."
-            )
         self._shape = (height, width, {PixelFormat.RGBA: 4}.get(fmt, 3))
         record("Camera", width=width, height=height, fps=fps, fmt=fmt.name, device=device)
 

@@ -98,7 +98,7 @@ def _kind(address: str) -> str:
         return kind
     raise ConfigError(
         "expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571, touch:NAME for "
-        "TouchDesigner's Shared Mem TOPs, cuda:NAME for a program on the same NVIDIA card, or "
-        "ndi:NAME, spout:NAME, syphon:NAME and virtualcam:, which take cut-outs and carry no commands; "
+        "TouchDesigner's Shared Mem TOPs, cuda:NAME for a program on the same NVIDIA card, or, for "
+        "cut-outs without commands, ndi:NAME, spout:NAME, syphon:NAME or virtualcam:; "
         f"got {address[:80]!r}"
     )

@@ -1,0 +1,175 @@
+"""NDI with its real library: pictures between real processes on this machine alone."""
+
+from __future__ import annotations
+
+import json
+import queue
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from links_testing import Child
+from promptmatte.clock import RealClock
+from promptmatte.errors import SourceError
+from promptmatte.frame import Frame, FrameInfo, Matte
+from promptmatte.sources import open_source
+from promptmatte.sources.protocol import Source
+from promptmatte.vendors import Sink, open_sink
+from server_testing import Server, promptmatte, status_of, wait_for
+
+cyndilib = pytest.importorskip("cyndilib", reason="the extra ndi is not installed")
+
+PEER = str(Path(__file__).parent / "ndi_peer.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _this_machine_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """NDI asks this machine for sources by TCP, as there may be no mDNS."""
+    folder = tmp_path_factory.mktemp("ndi")
+    config = {"ndi": {"networks": {"ips": "127.0.0.1"}}}
+    (folder / "ndi-config.v1.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NDI_CONFIG_DIR", str(folder))
+        yield
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no source has."""
+    return f"matte {secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Child]]:
+    """Children, ended with the test."""
+    started: list[Child] = []
+    yield started
+    for peer in started:
+        peer.kill()
+
+
+def four_fields(values: list[int], size_hw: tuple[int, int]) -> np.ndarray:
+    """uint8 [H, W] with a value for each quarter, row by row."""
+    quarters = np.array(values, np.uint8).reshape(2, 2)
+    return cv2.resize(quarters, size_hw[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def offer(sink: Sink, size_hw: tuple[int, int], alpha: list[int]) -> None:
+    """A picture of red, green above blue, grey, with these alphas."""
+    red, green, blue = [250, 0, 0, 128], [0, 240, 0, 128], [0, 0, 230, 128]
+    info = FrameInfo(stream_id=1, seq=1, pts_ns=0, captured_ns=0)
+    pixels = np.dstack([four_fields(values, size_hw) for values in (red, green, blue)])
+    sink.offer(
+        Frame(info=info, pixels=pixels),
+        Matte(
+            info=info, alpha=four_fields(alpha, size_hw)[..., np.newaxis], anchor_seq=1,
+            age_ms=0.0, confidence=(1.0,), prompts_version=1,
+        ),
+    )  # fmt: skip
+
+
+def seen_while(sink: Sink, peer: Child, size_hw: tuple[int, int], alpha: list[int]) -> dict:
+    """What the peer sees first of pictures of this size that are offered all the time."""
+
+    def look() -> dict | None:
+        offer(sink, size_hw, alpha)
+        try:
+            seen = dict(json.loads(peer.line(0.05)))
+        except queue.Empty:
+            return None
+        return seen if seen["size"] == list(size_hw) else None
+
+    return wait_for(look)
+
+
+def test_a_receiver_sees_the_cut_out_with_straight_alpha_and_its_new_size(
+    name: str, peers: list[Child]
+) -> None:
+    sink = open_sink(f"ndi:{name}", clock=RealClock())
+    try:
+        offer(sink, (90, 160), [255, 255, 255, 255])
+        wait_for(lambda: not sink.status()["error"])
+        assert sink.status()["connected"] is False
+        peers.append(Child(PEER, "receive", name))
+        assert peers[0].line().endswith(f" ({name})")
+        seen = seen_while(sink, peers[0], (90, 160), [255, 128, 0, 64])
+        assert seen["fourcc"] == "BGRA"
+        wanted = [[250, 0, 0, 255], [0, 240, 0, 128], [0, 0, 230, 0], [128, 128, 128, 64]]
+        np.testing.assert_allclose(seen["rgba"], wanted, atol=8)
+        # 2 levels of alpha: NDI's coding loses no more
+        np.testing.assert_allclose(np.array(seen["rgba"])[:, 3], [255, 128, 0, 64], atol=2)
+        seen = seen_while(sink, peers[0], (120, 100), [0, 255, 128, 200])
+        np.testing.assert_allclose(np.array(seen["rgba"])[:, 3], [0, 255, 128, 200], atol=2)
+        status = sink.status()
+        assert (status["connected"], status["errors"], status["error"]) == (True, 0, None)
+        assert status["sent"] > 0
+    finally:
+        sink.close()
+
+
+def read_first(source: Source) -> np.ndarray:
+    return wait_for(lambda: source.read(0.5)).pixels
+
+
+def test_another_program_is_a_source_until_it_is_gone(name: str, peers: list[Child]) -> None:
+    peers.append(Child(PEER, "send", name, "90x162"))
+    whole = peers[0].line()
+    for wanted in (name, whole):
+        source = open_source(f"ndi:{wanted}", clock=RealClock())
+        try:
+            pixels = read_first(source)
+            assert pixels.shape == (90, 162, 3)
+            np.testing.assert_allclose(pixels[20, [20, 140]], [[255, 0, 0]] * 2, atol=8)
+            np.testing.assert_allclose(pixels[70, [20, 140]], [[0, 0, 255]] * 2, atol=8)
+            if wanted == whole:
+                peers[0].kill()
+                with pytest.raises(SourceError, match="is gone: check its program"):
+                    while True:
+                        source.read(0.5)
+        finally:
+            source.close()
+
+
+def test_a_source_that_is_not_there_is_told_with_those_that_are(
+    name: str, peers: list[Child]
+) -> None:
+    peers.append(Child(PEER, "send", name, "90x160"))
+    whole = peers[0].line()
+    source = open_source("ndi:nobody", clock=RealClock())
+    try:
+        with pytest.raises(
+            SourceError, match="expected an NDI source called nobody; found"
+        ) as told:
+            while True:
+                source.read(0.5)
+        assert whole in str(told.value)
+    finally:
+        source.close()
+
+
+def test_a_server_between_two_ndi_programs(
+    tmp_path: Path, session: str, tiny_weights: Path, name: str, peers: list[Child]
+) -> None:
+    peers.append(Child(PEER, "send", name, "90x160"))
+    peers[0].line()
+    with Server(
+        "--source", f"ndi:{name}", "--weights", tiny_weights, "--prompt", "person",
+        "--out", session, "--out", f"ndi:{name} cut", "--seconds", "120", log=tmp_path / "log",
+    ) as server:  # fmt: skip
+        status_of(session, server)
+        peers.append(Child(PEER, "receive", f"{name} cut"))
+        peers[1].line()
+        seen = json.loads(wait_for(lambda: peers[1].line()))
+        assert (seen["size"], seen["fourcc"]) == ([90, 160], "BGRA")
+        status = wait_for(
+            lambda: (found := status_of(session, server))["links"][-1]["connected"] and found
+        )
+        assert status["source"] == f"ndi:{name}"
+        [entry] = [e for e in status["links"] if e["address"] == f"ndi:{name} cut"]
+        assert entry["sent"] > 0
+        assert (entry["errors"], entry["error"]) == (0, None)
+        assert promptmatte("stop", "--link", session).returncode == 0
+        assert server.process.wait(30) == 0, server.said()
