@@ -63,14 +63,14 @@ def send(name: str, size: str) -> None:
     picture.set_resolution(width, height)
     picture.set_fourcc(FourCC.RGBA)
     picture.set_frame_rate(Fraction(30, 1))
-    sender = Sender(ndi_name=name)
+    sender = Sender(ndi_name=name)  # whose pictures keep their rate
     sender.set_video_frame(picture)
     sender.open()
     print(sender.name, flush=True)
     rgba = np.zeros((height, width, 4), np.uint8)
     rgba[: height // 2, :, 0] = rgba[height // 2 :, :, 2] = rgba[:, width // 2 :, 3] = 255
     while True:
-        sender.write_video(rgba.reshape(-1))  # at its rate
+        sender.write_video(rgba.reshape(-1))
 
 
 if __name__ == "__main__":

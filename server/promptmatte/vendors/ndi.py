@@ -25,7 +25,7 @@ class NdiSender:
     """An NDI source with alpha, of the name NAME on this machine."""
 
     def __init__(self, library: Any, name: str, size_hw: tuple[int, int]) -> None:
-        """library: cyndilib."""
+        """library: cyndilib. SourceError for a name that this machine already sends."""
         height, width = size_hw
         picture = library.VideoSendFrame()
         picture.set_resolution(width, height)
@@ -33,7 +33,14 @@ class NdiSender:
         picture.set_frame_rate(NOMINAL_FPS)
         self._sender = library.Sender(ndi_name=name, clock_video=False)
         self._sender.set_video_frame(picture)
-        self._sender.open()
+        # No sound is sent, but when NDI refuses, cyndilib 0.1.3 crashes without its frame.
+        self._sender.set_audio_frame(library.AudioSendFrame())
+        try:
+            self._sender.open()
+        except MemoryError as error:
+            raise SourceError(
+                f"NDI cannot send as {name}: another program of this machine may have the name"
+            ) from error
 
     def send(self, rgba: npt.NDArray[np.uint8]) -> bool:
         """Sends a copy, encoded; False while no receiver is connected, as then nothing is."""
@@ -54,16 +61,16 @@ class NdiReceiver:
         """library: cyndilib."""
         self._library = library
         self._name = name
-        self._picture = library.VideoRecvFrame()
         self._finder: Any = None
         self._receiver: Any = None
+        self._picture: Any = None
+        self._last: tuple[float, float] | None = None
         self._seen_s = 0.0
 
     def grab(self) -> tuple[npt.NDArray[np.uint8], int | None] | None:
         """The next picture, rgb8, its alpha dropped; SourceError when there is no such source."""
         if self._receiver is None:
             self._connect()
-        # A wait inside the library would keep all other threads from running.
         picture = polled(self._received)
         now_s = time.monotonic()
         if picture is not None or self._receiver.get_num_connections():
@@ -76,14 +83,21 @@ class NdiReceiver:
         """Disconnects."""
         if self._receiver is not None:
             self._receiver.disconnect()
-        self._receiver = self._finder = None
+        self._picture = self._receiver = self._finder = None
 
     def _received(self) -> npt.NDArray[np.uint8] | None:
-        kinds = self._library.receiver.ReceiveFrameType
-        if not self._receiver.receive(kinds.recv_video, 0) & kinds.recv_video:
+        # Receiver.receive lets no other Python thread run while it waits, and gives next to no
+        # pictures when it does not; a frame sync has the newest picture at once.
+        self._receiver.frame_sync.capture_video()
+        picture = self._picture
+        if not picture.get_data_size():
             return None
-        width, height = self._picture.get_resolution()
-        rows = np.asarray(self._picture).reshape(height, self._picture.get_line_stride())
+        stamp = picture.get_timestamp_posix(), picture.get_timecode_posix()
+        if stamp == self._last:
+            return None
+        self._last = stamp
+        width, height = picture.get_resolution()
+        rows = picture.get_array().reshape(height, picture.get_line_stride())
         rgba = rows[:, : 4 * width].reshape(height, width, 4)
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
 
@@ -103,7 +117,8 @@ class NdiReceiver:
             bandwidth=self._library.RecvBandwidth.highest,
             allow_video_fields=False,
         )
-        self._receiver.set_video_frame(self._picture)
+        self._picture = self._library.VideoFrameSync()
+        self._receiver.frame_sync.set_video_frame(self._picture)
         self._receiver.set_source(self._finder.get_source(names[0]))
         self._seen_s = time.monotonic()
 
