@@ -18,10 +18,9 @@ from cyndilib import (
     RecvBandwidth,
     RecvColorFormat,
     Sender,
-    VideoRecvFrame,
+    VideoFrameSync,
     VideoSendFrame,
 )
-from cyndilib.receiver import ReceiveFrameType
 
 PATIENCE_S = 60.0
 
@@ -38,15 +37,17 @@ def receive(name: str) -> None:
         color_format=RecvColorFormat.BGRX_BGRA, bandwidth=RecvBandwidth.highest,
         allow_video_fields=False,
     )  # fmt: skip
-    picture = VideoRecvFrame()
-    receiver.set_video_frame(picture)
+    picture = VideoFrameSync()
+    receiver.frame_sync.set_video_frame(picture)
     receiver.set_source(finder.get_source(found[0]))
     told = None
     while True:
-        if not receiver.receive(ReceiveFrameType.recv_video, 50) & ReceiveFrameType.recv_video:
+        receiver.frame_sync.capture_video()
+        if not picture.get_data_size():
+            time.sleep(0.02)
             continue
         width, height = picture.get_resolution()
-        rows = np.asarray(picture).reshape(height, picture.get_line_stride())
+        rows = picture.get_array().reshape(height, picture.get_line_stride())
         bgra = rows[:, : 4 * width].reshape(height, width, 4)
         places = [(height // 4, width // 4), (height // 4, 3 * width // 4)]
         places += [(3 * y, x) for y, x in places]
@@ -55,6 +56,7 @@ def receive(name: str) -> None:
         if saw != told:
             told = saw
             print(json.dumps(saw), flush=True)
+        time.sleep(0.02)
 
 
 def send(name: str, size: str) -> None:

@@ -7,6 +7,7 @@ import queue
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,10 +72,12 @@ def offer(sink: Sink, size_hw: tuple[int, int], alpha: list[int]) -> None:
     )  # fmt: skip
 
 
-def seen_while(sink: Sink, peer: Child, size_hw: tuple[int, int], alpha: list[int]) -> dict:
+def seen_while(
+    sink: Sink, peer: Child, size_hw: tuple[int, int], alpha: list[int]
+) -> dict[str, Any]:
     """What the peer sees first of pictures of this size that are offered all the time."""
 
-    def look() -> dict | None:
+    def look() -> dict[str, Any] | None:
         offer(sink, size_hw, alpha)
         try:
             seen = dict(json.loads(peer.line(0.05)))
@@ -171,26 +174,45 @@ def test_a_source_that_is_not_there_is_told_with_those_that_are(
         source.close()
 
 
-def test_a_server_between_two_ndi_programs(
+def test_a_server_keys_what_an_ndi_program_sends(
     tmp_path: Path, session: str, tiny_weights: Path, name: str, peers: list[Child]
 ) -> None:
     peers.append(Child(PEER, "send", name, "90x160"))
     peers[0].line()
     with Server(
         "--source", f"ndi:{name}", "--weights", tiny_weights, "--prompt", "person",
-        "--out", session, "--out", f"ndi:{name} cut", "--seconds", "120", log=tmp_path / "log",
+        "--out", session, "--seconds", "120", log=tmp_path / "log",
     ) as server:  # fmt: skip
-        status_of(session, server)
-        peers.append(Child(PEER, "receive", f"{name} cut"))
-        peers[1].line()
-        seen = json.loads(wait_for(lambda: peers[1].line()))
+        status = wait_for(lambda: (found := status_of(session, server))["mattes_out"] > 5 and found)
+        assert (status["source"], status["size"]) == (f"ndi:{name}", [90, 160])
+        peers[0].kill()
+        wait_for(lambda: status_of(session, server)["state"].startswith("source lost: "))
+        peers.append(Child(PEER, "send", name, "120x100"))
+        wait_for(lambda: status_of(session, server)["size"] == [120, 100])
+        assert promptmatte("stop", "--link", session).returncode == 0
+        assert server.process.wait(30) == 0, server.said()
+
+
+def test_a_server_sends_its_cut_outs_to_an_ndi_program(
+    tmp_path: Path, session: str, picture: Path, tiny_weights: Path, name: str,
+    peers: list[Child],
+) -> None:  # fmt: skip
+    with Server(
+        "--source", picture, "--weights", tiny_weights, "--prompt", "person",
+        "--out", session, "--out", f"ndi:{name}", "--seconds", "120", log=tmp_path / "log",
+    ) as server:  # fmt: skip
+        wait_for(lambda: status_of(session, server)["mattes_out"] > 0)
+        peers.append(Child(PEER, "receive", name))
+        assert peers[0].line().endswith(f" ({name})")
+        seen = json.loads(peers[0].line())
         assert (seen["size"], seen["fourcc"]) == ([90, 160], "BGRA")
-        status = wait_for(
-            lambda: (found := status_of(session, server))["links"][-1]["connected"] and found
-        )
-        assert status["source"] == f"ndi:{name}"
-        [entry] = [e for e in status["links"] if e["address"] == f"ndi:{name} cut"]
-        assert entry["sent"] > 0
+
+        def taken() -> dict[str, Any] | None:
+            entry = status_of(session, server)["links"][-1]
+            return entry if entry["sent"] > 5 else None
+
+        entry = wait_for(taken)
+        assert (entry["address"], entry["connected"]) == (f"ndi:{name}", True)
         assert (entry["errors"], entry["error"]) == (0, None)
         assert promptmatte("stop", "--link", session).returncode == 0
         assert server.process.wait(30) == 0, server.said()
