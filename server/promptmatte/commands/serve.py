@@ -184,7 +184,8 @@ def run(arguments: argparse.Namespace) -> int:
             process.start()
         console.print(
             f"PromptMatte: {redacted(arguments.source)} -> "
-            f"{', '.join(end.address for end in (*links, *sinks))} ({choice.name}); "
+            f"{', '.join([*(link.address for link in links), *(sink.address for sink in sinks)])} "
+            f"({choice.name}); "
             "stop with Ctrl-C or `promptmatte stop`"
         )
         try:
