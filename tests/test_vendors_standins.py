@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ import pytest
 from links_testing import make_frame, make_matte
 from promptmatte.errors import ConfigError
 from promptmatte.frame import PixelFormat
-from promptmatte.links import normalized_address, open_client_link
+from promptmatte.links import normalized_address, open_client_link, open_server_link
 from promptmatte.recording.pictures import paint_cut_out
+from promptmatte.vendors import main_thread_work
+from promptmatte.vendors.syphon import RUN_LOOP_S, Announcer
 from server_testing import Server, next_matte, promptmatte, status_of, wait_for
 
 HERE = Path(__file__).parent
@@ -312,3 +316,30 @@ def test_a_name_that_cannot_be_used_is_refused(address: str) -> None:
 def test_addresses_have_one_form() -> None:
     assert normalized_address("ndi: PC (Out 1) ") == "ndi:PC (Out 1)"
     assert normalized_address("virtualcam:") == "virtualcam:"
+
+
+@pytest.mark.parametrize("open_link", [open_server_link, open_client_link])
+def test_what_takes_cut_outs_is_no_link_for_commands(open_link: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigError, match="expected a link such as shm:NAME"):
+        open_link("ndi:Stage")
+
+
+def test_the_run_loop_of_syphon_turns_on_the_main_thread_until_it_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    turns: list[float] = []
+
+    class Directory:  # as far as syphon-python 0.2.0 has it
+        run_loop_interval = 1.0
+
+        def update_run_loop(self) -> None:
+            turns.append(self.run_loop_interval)
+            if len(turns) > 1:
+                raise RuntimeError("no run loop")
+
+    announcer = Announcer(SimpleNamespace(SyphonServerDirectory=Directory))
+    for _ in range(4):
+        announcer.work()
+    assert turns == [RUN_LOOP_S] * 2
+    assert caplog.text.count("cannot be found by programs that start later") == 1
+    main_thread_work(["shm:a", "ndi:b"])()
