@@ -60,9 +60,9 @@ class Child:
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
 
-    def line(self) -> str:
+    def line(self, patience_s: float = PATIENCE_S) -> str:
         """The next line it prints; queue.Empty when none comes in time."""
-        return self._lines.get(timeout=PATIENCE_S)
+        return self._lines.get(timeout=patience_s)
 
     def kill(self) -> None:
         """Ends it at once, as kill -9 does; safe to call twice."""

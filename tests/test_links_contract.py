@@ -518,7 +518,7 @@ def test_a_stopped_reader_stops_nobody_else(ends: Ends) -> None:
     wait_for(lambda: reader.line() == "100")
 
 
-@pytest.mark.parametrize("address", ["", "shm", "tcp://127.0.0.1:5571", "ndi:studio", "SHM:x"])
+@pytest.mark.parametrize("address", ["", "shm", "tcp://127.0.0.1:5571", "sdi:studio", "SHM:x"])
 @pytest.mark.parametrize("open_link", [open_server_link, open_client_link, normalized_address])
 def test_an_unknown_kind_of_link_is_refused(open_link: Callable, address: str) -> None:
     with pytest.raises(ConfigError, match=r"expected a link such as shm:NAME or zmq:.*; got "):

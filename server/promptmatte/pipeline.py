@@ -34,6 +34,7 @@ from promptmatte.recording.recorder import Recorder
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
 from promptmatte.suggestions import Inquiry
+from promptmatte.vendors.sink import Sink
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,10 @@ class Pipeline:
     capture reads the source; keyframe encodes and decodes; matte makes and sends the
     matte of every frame that it is in time for. A frame that gets no matte is counted in
     `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped, or
-    link_error:<address> when no link took its matte. Source, model and links are the
+    link_error:<address> when no link took its matte. Source, model, links and sinks are the
     caller's; the model is used by the keyframe thread only. A pipeline runs once.
 
+    sinks: get every frame with its matte and drop those that they are not in time for.
     recorder: gets every frame with its matte; it is closed by stop().
     model: one that is loaded, or the choice of one, which a ModelHost then loads, while the
     pipeline already answers.
@@ -60,11 +62,13 @@ class Pipeline:
         open_source: Callable[[], Source],
         model: Model | ModelChoice,
         links: Sequence[ServerLink],
+        sinks: Sequence[Sink] = (),
         config: PipelineConfig,
         clock: Clock,
         recorder: Recorder | None = None,
     ) -> None:
         self._links = tuple(links)
+        self._sinks = tuple(sinks)
         self._clock = clock
         self._recorder = recorder
         self._counters = Counters()
@@ -212,7 +216,10 @@ class Pipeline:
             "anchor_seq": matte.anchor_seq if matte else -1,
             "age_ms": round(matte.age_ms, 2) if matte else None,
             "errors": self._keyframes.error,
-            "links": [self._link_entry(link) for link in self._links],
+            "links": [
+                *(self._link_entry(link) for link in self._links),
+                *(sink.status() for sink in self._sinks),
+            ],
             "recording": self._recorder.status() if self._recorder is not None else None,
         }
 
@@ -236,7 +243,7 @@ class Pipeline:
 
     def _link_entry(self, link: ServerLink) -> dict[str, Any]:
         errors = self._link_errors[link.address]
-        return {"address": link.address, **asdict(link.status), "errors": errors}
+        return {"address": link.address, **asdict(link.status), "errors": errors, "error": None}
 
     def _find_keyframes(self) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread's torch
@@ -297,6 +304,8 @@ class Pipeline:
             self._counters.matte_out(
                 captured_ns=frame.info.captured_ns, now_ns=self._clock.now_ns()
             )
+        for sink in self._sinks:
+            sink.offer(frame, matte)
         if self._recorder is not None:
             self._recorder.offer(frame, matte)
 

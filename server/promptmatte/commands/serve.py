@@ -37,7 +37,7 @@ from promptmatte.errors import PromptMatteError, ServerEndedError, SourceError
 from promptmatte.metrics import DEFAULT_PORT as METRICS_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from promptmatte.pipeline import Pipeline
     from promptmatte.sources import Source
@@ -51,7 +51,8 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--source", default="camera:0", metavar="S",
         help="camera:0, a video file or stream URL, a picture or folder, test:, shm:NAME, zmq:, "
-        "touch:NAME for a Shared Mem Out TOP, cuda:NAME for a program on the same NVIDIA card "
+        "touch:NAME for a Shared Mem Out TOP, cuda:NAME for a program on the same NVIDIA card, "
+        "ndi:NAME, spout:NAME (Windows), syphon:NAME (macOS) "
         "(default: camera:0)",
     )  # fmt: skip
     add_prompt_options(parser, required=False)
@@ -59,7 +60,9 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--out", action="append", metavar="ADDRESS",
         help="shm:NAME, zmq:tcp://127.0.0.1:5571, touch:NAME for a Shared Mem In TOP NAME_matte, "
-        f"or cuda:NAME; may be repeated (default: {DEFAULT_SESSION})",
+        "cuda:NAME; cut-outs with alpha for ndi:NAME, spout:NAME (Windows), syphon:NAME (macOS), "
+        "over green for virtualcam:[DEVICE] (docs/sinks.md); may be repeated "
+        f"(default: {DEFAULT_SESSION})",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
@@ -112,6 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     from promptmatte.pipeline import Pipeline
     from promptmatte.sources import open_source
     from promptmatte.sources.redaction import redacted
+    from promptmatte.vendors import is_vendor_address, main_thread_work, open_sink
 
     source = arguments.source
     if source.startswith(LINK_KINDS):
@@ -124,14 +128,19 @@ def run(arguments: argparse.Namespace) -> int:
         osc = osc_from(arguments, clock=clock, console=console)
         if osc is not None:
             stack.callback(osc.close)
-        links = []
+        links, sinks = [], []
         for address in dict.fromkeys(normalized_address(a) for a in addresses):
+            if is_vendor_address(address):
+                sinks.append(open_sink(address, clock=clock))
+                stack.callback(sinks[-1].close)
+                continue
             link = open_server_link(address)
             stack.callback(link.close)
             links.append(link)
         opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
         for first in opened:
             stack.callback(first.close)
+        vendors_work = main_thread_work([source, *(sink.address for sink in sinks)])
         _warn_of_idle_gpu(console)
         pipeline = Pipeline(
             open_source=lambda: (
@@ -139,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
             ),
             model=choice,
             links=links,
+            sinks=sinks,
             config=PipelineConfig(),
             clock=clock,
             recorder=recorder,
@@ -174,11 +184,12 @@ def run(arguments: argparse.Namespace) -> int:
             process.start()
         console.print(
             f"PromptMatte: {redacted(arguments.source)} -> "
-            f"{', '.join(link.address for link in links)} ({choice.name}); "
+            f"{', '.join([*(link.address for link in links), *(sink.address for sink in sinks)])} "
+            f"({choice.name}); "
             "stop with Ctrl-C or `promptmatte stop`"
         )
         try:
-            _wait(pipeline, stop, arguments.seconds, news)
+            _wait(pipeline, stop, arguments.seconds, (news, vendors_work))
         finally:
             pipeline.stop()
             news()
@@ -206,11 +217,15 @@ def _stop_after_input(stop: threading.Event) -> None:
 
 
 def _wait(
-    pipeline: Pipeline, stop: threading.Event, seconds: float | None, news: Callable[[], None]
+    pipeline: Pipeline,
+    stop: threading.Event,
+    seconds: float | None,
+    often: Sequence[Callable[[], None]],
 ) -> None:
     deadline = time.monotonic() + (math.inf if seconds is None else seconds)
     while not stop.wait(0.1) and not pipeline.wait(0.0) and time.monotonic() < deadline:
-        news()
+        for work in often:
+            work()
 
 
 def _warn_of_idle_gpu(console: Console) -> None:

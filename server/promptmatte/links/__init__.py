@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptmatte.errors import ConfigError
 from promptmatte.links.protocol import ClientLink, CommandHandler, LinkStatus, ServerLink
+from promptmatte.vendors.address import VendorAddress, is_vendor_address
 
 __all__ = [
     "ClientLink",
@@ -69,7 +70,9 @@ def open_client_link(address: str) -> ClientLink:
 
 
 def normalized_address(address: str) -> str:
-    """The one full form of an address, e.g. of zmq:; ConfigError if it cannot be used."""
+    """The one full form of an address of --out, e.g. of zmq:; ConfigError if it cannot be used."""
+    if is_vendor_address(address):
+        return str(VendorAddress.parse(address))
     match _kind(address):
         case "shm":
             from promptmatte.links.shm import SCHEME, session_name
@@ -95,6 +98,7 @@ def _kind(address: str) -> str:
         return kind
     raise ConfigError(
         "expected a link such as shm:NAME or zmq:tcp://127.0.0.1:5571, touch:NAME for "
-        "TouchDesigner's Shared Mem TOPs, or cuda:NAME for a program on the same NVIDIA card; "
+        "TouchDesigner's Shared Mem TOPs, cuda:NAME for a program on the same NVIDIA card, or, for "
+        "cut-outs without commands, ndi:NAME, spout:NAME, syphon:NAME or virtualcam:; "
         f"got {address[:80]!r}"
     )

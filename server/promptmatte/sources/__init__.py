@@ -17,7 +17,9 @@ from promptmatte.sources.protocol import Source
 from promptmatte.sources.redaction import redacted
 from promptmatte.sources.stream import STREAM_SCHEMES, StreamSource
 from promptmatte.sources.test_pictures import CUT_OUTS, PicturesSource, TestPictures
+from promptmatte.sources.vendor import VendorSource
 from promptmatte.sources.video import VideoInfo, VideoSource, probe_video, read_video
+from promptmatte.vendors import is_vendor_address
 
 __all__ = [
     "Source",
@@ -33,6 +35,7 @@ __all__ = [
 ACCEPTED = (
     "camera:0, a video or image file, a folder of images, a stream URL "
     f"({', '.join(sorted(STREAM_SCHEMES))}), shm:NAME, zmq:ADDRESS, touch:NAME, cuda:NAME, "
+    "ndi:NAME, spout:NAME, syphon:NAME, "
     f"test: or test:{'|'.join(CUT_OUTS)}"
 )
 
@@ -52,6 +55,8 @@ def open_source(
         return PicturesSource(TestPictures(things=things), name=spec, clock=clock, loop=loop)
     if colon and kind in ("shm", "zmq", "touch", "cuda"):
         return LinkSource(_link(spec, links))
+    if is_vendor_address(spec):
+        return VendorSource(spec, clock=clock)
     if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", spec):
         if scheme[1].lower() not in STREAM_SCHEMES:
             raise ConfigError(f"expected a source: {ACCEPTED}; got {redacted(spec)!r}")

@@ -68,7 +68,7 @@ class LatestReader:
         self._name = name
         self._clock = clock
         self._silence_s = silence_s
-        self._deadline_ns = clock.now_ns() + round(first_picture_s * 1e9)
+        self._deadline_ns: float = clock.now_ns() + first_picture_s * 1e9
         self._stamper = Stamper(clock)
         self._first_ns: int | None = None
         self._newest: Arrival | None = None
@@ -132,7 +132,7 @@ class LatestReader:
             if self._newest is not None:
                 self.skipped += 1
             self._newest = arrival
-            self._deadline_ns = now_ns + round(self._silence_s * 1e9)
+            self._deadline_ns = now_ns + self._silence_s * 1e9
             self._changed.notify_all()
 
     def _fail(self, error: PromptMatteError) -> None:
