@@ -117,7 +117,7 @@ def status(**changed: object) -> dict[str, object]:
         ],
         "links": [
             {"address": "shm:x", "connected": True, "sent": 90, "received": 0, "missed": 1,
-             "torn": 2, "rejected": 3, "errors": 4},
+             "torn": 2, "rejected": 3, "errors": 4, "error": "it hangs"},
         ],
         "recording": None, "notes": ["'blorp' is not known"], "notice": None, "errors": None,
         **changed,
@@ -142,6 +142,7 @@ def test_texts_from_outside_are_shown_as_they_are() -> None:
     text = shown(history)
     assert f"{EVIL} + dog - hair" in text
     assert "'blorp' is not known" in text
+    assert "shm:x: it hangs" in text
     assert "50%" in text
     history.trouble = "[bold]gone"
     assert "[bold]gone" in shown(history)

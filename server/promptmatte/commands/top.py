@@ -173,6 +173,9 @@ def _lines(status: Mapping[str, Any]) -> Iterator[Text]:
     """What the server has to say, one line each."""
     if status["recording"] is not None:
         yield Text(recording_line(status["recording"]))
+    for link in status["links"]:
+        if link["error"]:
+            yield Text(f"{link['address']}: {link['error']}", style="red")
     for note in (*status["notes"], status.get("notice"), status["errors"]):
         if note:
             yield Text(str(note), style="yellow")
