@@ -139,8 +139,15 @@ def test_torch_and_the_extras_are_chosen_as_uv_and_the_project_know_them() -> No
     steps = [step.rest for step in dockerfile() if step.word == "RUN"]
     install = next(step for step in steps if "--requirements pyproject.toml" in step)
     extras = re.findall(r"--extra (\S+)", install)
-    assert {"metrics", "osc", "web"} <= set(extras)
+    assert {"demo", "metrics", "osc", "web"} <= set(extras)
     assert set(extras) <= set(PROJECT["project"]["optional-dependencies"])
+    # OpenCV without windows in place of the one that needs X11 and GL.
+    (overridden,) = re.findall(
+        r"^(\S+);", (DOCKER / "overrides.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert overridden in " ".join(PROJECT["project"]["dependencies"])
+    assert "--overrides overrides.txt" in install
+    assert f"{overridden}-headless" in install
     assert '--torch-backend="${TORCH_BACKEND}"' in install
     backends = {service["build"]["args"]["TORCH_BACKEND"] for service in services().values()}
     assert backends == {"cpu", "cu128"}
