@@ -64,7 +64,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     for name in ("install", "start"):
         parsers[name].add_argument(
             "--wait", type=float, default=WAIT_S, metavar="S",
-            help="seconds to wait for the server's first answer (default: %(default)g)",
+            help="seconds to wait for the server to start (default: %(default)g)",
         )  # fmt: skip
     logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     logs.add_argument("-n", "--lines", type=int, default=LINES, metavar="N",
@@ -277,14 +277,20 @@ def _from_now_on(job: Job) -> LogReader:
 
 
 def _await_server(job: Job, settings: Mapping[str, Any], wait_s: float, said: LogReader) -> int:
-    """Waits for the server's first answer: 1, with what it said, when the service ends."""
+    """Waits until the server has started: 1, with what it said, when the service ends.
+
+    It answers before it has opened all that it listens at.
+    """
+    from promptmatte.capture import STARTING
+
     links = _control_links(settings)
     deadline_s = time.monotonic() + wait_s
     lines: list[str] = []
     seen = False
     while time.monotonic() < deadline_s:
         for link in links:
-            if state := _server_at(link):
+            state = _server_at(link)
+            if state not in (None, STARTING):
                 _say(f"{link}: {state}")
                 return 0
         runs = is_running(job)
@@ -294,7 +300,7 @@ def _await_server(job: Job, settings: Mapping[str, Any], wait_s: float, said: Lo
             return 1
         seen = seen or runs
         time.sleep(POLL_S)
-    _say("not heard of yet: `promptmatte service logs -f` shows what it does")
+    _say("not started yet: `promptmatte service logs -f` shows what it does")
     return 0
 
 
