@@ -182,14 +182,15 @@ def test_what_the_server_cannot_use_is_told_and_not_tried_again(
     said = capfd.readouterr().out
     assert "192.0.2.1" in said
     assert "not started again" in said
-    assert systemd.codes() == [2]
+    ended = [0 if sys.platform == "darwin" else 2]
+    assert systemd.codes() == ended
     # What a check sees does not get as far as that.
     (systemd.show / "show.toml").write_text("nonsense", encoding="utf-8")
     assert main(["service", "install", "--config", "show.toml"]) == 2
     assert "expected TOML" in capfd.readouterr().err
     assert main(["service", "install", "--", "--bogus"]) == 2
     assert "expected options of `promptmatte serve`; got --bogus" in capfd.readouterr().err
-    assert systemd.codes() == [2]
+    assert systemd.codes() == ended
 
 
 def test_a_port_of_another_program_is_named_before_anything_is_written(
