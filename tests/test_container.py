@@ -118,6 +118,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 
 def test_the_package_can_be_built_of_what_is_copied(tmp_path: Path) -> None:
     """The step `uv pip install --no-deps .`, whose work is hatchling's."""
+    pytest.importorskip("hatchling")
     context = tmp_path / "src"
     for path in copied():
         for file in path.rglob("*") if path.is_dir() else [path]:
