@@ -24,6 +24,24 @@ for words, text, code in answers:
 """
 
 
+def put_on_path(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, program: Path, *names: str, before: str = ""
+) -> None:
+    """Commands of these names first on PATH: Python programs that get `before` (a word or none),
+    the name and the arguments."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        quoted = f'"{before}"' if before else ""
+        words = f'"{sys.executable}" "{program}" {quoted} {name}'
+        if os.name == "nt":
+            (folder / f"{name}.cmd").write_text(f"@{words} %*\n", encoding="utf-8")
+        else:
+            script = folder / name
+            script.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+            script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
 class Tools:
     """Programs of these names first on PATH. calls: what they were run with."""
 
@@ -34,18 +52,7 @@ class Tools:
         program.write_text(PROGRAM.format(folder=str(folder)), encoding="utf-8")
         self._answers: list[tuple[str, str, int]] = []
         self._save()
-        for name in names:
-            if os.name == "nt":
-                script = folder / f"{name}.cmd"
-                script.write_text(f'@"{sys.executable}" "{program}" {name} %*\n', encoding="utf-8")
-            else:
-                script = folder / name
-                script.write_text(
-                    f'#!/bin/sh\nexec "{sys.executable}" "{program}" {name} "$@"\n',
-                    encoding="utf-8",
-                )
-                script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        put_on_path(folder, monkeypatch, program, *names)
 
     def answer(self, words: str, text: str, code: int = 0) -> None:
         """From now on arguments that contain the words are answered so."""

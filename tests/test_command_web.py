@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from browser_testing import fetched, wait_for
+from promptmatte.endpoint import Endpoint
+from promptmatte.web.address import bound_socket
 from server_testing import Server, promptmatte, status_of
 
 
@@ -62,5 +64,4 @@ def test_serve_begins_its_page_and_ends_it(
         assert links == [session]  # the page's own takes no mattes
         assert promptmatte("stop", "--link", session).returncode == 0
         assert server.process.wait(60) == 0
-    with socket.socket() as again:
-        again.bind(("127.0.0.1", port))
+    bound_socket(Endpoint(port=port)).close()

@@ -81,7 +81,7 @@ def test_an_agent_says_the_same(odd_folder: Path) -> None:
     assert agent["WorkingDirectory"] == str(odd_folder)
     assert agent["EnvironmentVariables"] == made.environment
     assert agent["RunAtLoad"] is True
-    assert agent["KeepAlive"] == {"Crashed": True}
+    assert agent["KeepAlive"] == {"SuccessfulExit": False}
     assert agent["Label"] == "promptmatte"
 
 

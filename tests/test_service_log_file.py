@@ -75,3 +75,64 @@ def test_a_log_that_cannot_be_written_disturbs_nobody(
     log.write("lost")
     log.close()
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_moved_costs_no_line_and_no_older_file(tmp_path: Path) -> None:
+    """Windows renames no file that another program has open; here its place is taken."""
+    path = tmp_path / "a.log"
+    log = LogFile(path, file_bytes=500, files=3)
+    for number in range(60):
+        log.write(f"line {number}")
+    older = (tmp_path / "a.log.2").read_bytes()
+    hindrance = tmp_path / "a.log.0"
+    (hindrance / "full").mkdir(parents=True)
+    for number in range(60, 90):
+        log.write(f"line {number}")
+    seen = [line.split()[3] for line in LogReader(path).last(30)]
+    assert seen == [str(number) for number in range(60, 90)]
+    assert (tmp_path / "a.log.2").read_bytes() == older
+    (hindrance / "full").rmdir()
+    hindrance.rmdir()
+    log.write("line 90")
+    log.close()
+    assert path.stat().st_size < 500
+    assert LogReader(path).last(2)[0].endswith("line 89")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, as Linux has it")
+def test_a_full_disk_costs_the_lines_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.log"
+    path.symlink_to("/dev/full")
+    log = LogFile(path, file_bytes=500)
+    for number in range(50):
+        log.write(f"line {number}")
+    log.close()
+    path.unlink()
+    log = LogFile(path)
+    log.write("room again")
+    log.close()
+    assert path.read_text(encoding="utf-8").endswith("room again\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_folder_that_cannot_be_made_disturbs_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    log = LogFile(tmp_path / "file" / "a.log")
+    log.write("lost")
+    log.close()
+    assert LogReader(tmp_path / "file" / "a.log").last(5) == []
+
+
+def test_a_reader_that_looks_late_sees_all_files_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    log = LogFile(path, file_bytes=1500, files=5)
+    log.write("line 0")
+    reader = LogReader(path)
+    assert len(reader.last(10)) == 1
+    for number in range(1, 100):  # two rotations and more between two looks
+        log.write(f"line {number}")
+    log.close()
+    assert [line.split()[3] for line in reader.new()] == [str(number) for number in range(1, 100)]
+    assert reader.new() == []

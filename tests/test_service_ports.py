@@ -83,6 +83,11 @@ def test_a_taken_port_is_found_with_who_has_it(protocol: str) -> None:
     assert not port.is_taken()
 
 
+def test_an_address_that_this_machine_has_not_is_no_taken_port() -> None:
+    """The Wi-Fi is not there yet, say: the server tells that better (192.0.2.1 is nobody's)."""
+    assert not Port(host="192.0.2.1", number=5573, protocol="udp", purpose="--osc").is_taken()
+
+
 def test_a_free_port_and_a_port_elsewhere_are_not_taken() -> None:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

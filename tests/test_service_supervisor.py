@@ -70,6 +70,23 @@ def test_a_crash_is_named_and_its_last_words_are_kept(tmp_path: Path) -> None:
     assert f"ended with signal {signal.SIGABRT.value}" in room.said
 
 
+def test_a_server_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    """Python is being replaced by an update, say."""
+    path = tmp_path / "service.log"
+    log = LogFile(path)
+    program = tmp_path / "python"
+    stop = threading.Event()
+    supervisor = Supervisor([str(program)], log=log, first_wait_s=0.01)
+    runner = threading.Thread(target=supervisor.run, args=(stop,))
+    runner.start()
+    wait_for(lambda: path.exists() and path.read_text("utf-8").count("cannot start") >= 2)
+    stop.set()
+    runner.join(30)
+    log.close()
+    assert not runner.is_alive()
+    assert str(program) in path.read_text("utf-8")
+
+
 def test_what_cannot_be_used_is_not_started_again(tmp_path: Path) -> None:
     room = Room(tmp_path, "print('promptmatte: expected this; got that'); sys.exit(2)")
     assert room.run() == 2

@@ -171,6 +171,27 @@ def test_editors_write_in_many_ways(how: str, running: Running, tmp_path: Path) 
     wait_for(lambda: running.texts() == ["person", "car"])
 
 
+def test_a_file_that_another_program_has_for_itself_is_read_later(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows: an editor, or what looks for viruses, right after the file was saved."""
+    own = Path.read_text
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> str:
+        if path == running.path:
+            raise PermissionError(13, "Permission denied")
+        return own(path, *arguments, **options)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "read_text", refused)
+        running.write(SHOW.replace('"sky"', '"car"'))
+        wait_for(lambda: running.told)
+        assert "cannot read the show" in running.told[0]
+        assert running.texts() == ["person", "sky"]
+    wait_for(lambda: running.texts() == ["person", "car"])
+    assert sum("cannot read" in line for line in running.told) == 1
+
+
 def test_a_file_that_stays_away_is_told_once_and_may_come_back(running: Running) -> None:
     running.path.unlink()
     wait_for(lambda: running.told)

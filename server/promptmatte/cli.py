@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
     except (PromptMatteError, ShmError) as error:
-        sys.stderr.write(f"promptmatte: {' '.join(str(error).split())}\n")
+        if sys.stderr is not None:  # pythonw.exe, which services use on Windows, has none
+            sys.stderr.write(f"promptmatte: {' '.join(str(error).split())}\n")
         return 1 if isinstance(error, ServerEndedError) else 2
     except KeyboardInterrupt:
         return 130

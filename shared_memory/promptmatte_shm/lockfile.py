@@ -29,13 +29,15 @@ else:
 
 
 class LockFile:
-    """An empty file in the temporary folder, locked while this object holds it.
+    """An empty file in the temporary folder, or in another one that is there, locked while this
+    object holds it.
 
     The file stays: removing it would let two processes lock two files of one name.
     """
 
-    def __init__(self, session: str, role: str) -> None:
-        self.path = Path(tempfile.gettempdir()) / f"promptmatte_shm.{session}.{role}.lock"
+    def __init__(self, session: str, role: str, *, folder: Path | None = None) -> None:
+        name = f"promptmatte_shm.{session}.{role}.lock"
+        self.path = (folder or Path(tempfile.gettempdir())) / name
         self._fd = -1
 
     def acquire(self) -> bool:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from promptmatte.commands.options import Subparsers
 from promptmatte.errors import ConfigError, PromptMatteError, ServiceError
 from promptmatte.service.job import DEFAULT_NAME, Job, checked_name, log_path
 from promptmatte.service.log_file import LogFile, LogReader
-from promptmatte.service.manager import system_manager
+from promptmatte.service.manager import Manager, system_manager
 from promptmatte.service.supervisor import Supervisor
 
 WAIT_S = 60.0
@@ -35,6 +35,9 @@ LOCK_S = 2.0
 
 FREE_S = 15.0
 """Longest wait for the ports of a server that was stopped."""
+
+END_S = 45.0
+"""Longest wait for a service that was told to end; launchd and Windows do not wait for it."""
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -61,7 +64,7 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     for name in ("install", "start"):
         parsers[name].add_argument(
             "--wait", type=float, default=WAIT_S, metavar="S",
-            help="seconds to wait for the server's first answer (default: %(default)g)",
+            help="seconds to wait for the server to start (default: %(default)g)",
         )  # fmt: skip
     logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     logs.add_argument("-n", "--lines", type=int, default=LINES, metavar="N",
@@ -82,31 +85,33 @@ def run_install(arguments: argparse.Namespace) -> int:
     job = Job.here(arguments.name, tuple(options))
     settings = _settings(job)
     manager = system_manager()
-    was_running = is_running(job.name)
+    was_running = is_running(job)
     if was_running:
-        manager.stop(job.name)
+        _end(job, manager)
     _free(settings, patience_s=FREE_S if was_running else 0.0)
+    said = _from_now_on(job)
     job.record()
     manager.install(job)
     _say(f"{manager.file(job.name)}: started now and at every login; log: {job.log}")
-    return _await_server(job, settings, arguments.wait)
+    return _await_server(job, settings, arguments.wait, said)
 
 
 def run_start(arguments: argparse.Namespace) -> int:
     """Starts an installed service."""
     job = Job.installed(arguments.name)
-    if is_running(job.name):
+    if is_running(job):
         _say("it runs")
         return 0
     settings = _settings(job)
     _free(settings)
+    said = _from_now_on(job)
     system_manager().start(job.name)
-    return _await_server(job, settings, arguments.wait)
+    return _await_server(job, settings, arguments.wait, said)
 
 
 def run_stop(arguments: argparse.Namespace) -> int:
-    """Stops an installed service."""
-    system_manager().stop(Job.installed(arguments.name).name)
+    """Stops an installed service and waits for its end; ServiceError when it goes on."""
+    _end(Job.installed(arguments.name), system_manager())
     return 0
 
 
@@ -115,7 +120,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     job = Job.installed(arguments.name)
     manager = system_manager()
     found = manager.found(job.name)
-    running = is_running(job.name)
+    running = is_running(job)
     table = Table(show_header=False, box=None)
     table.add_row("service", f"{job.name}: {'runs' if running else 'does not run'}")
     table.add_row("installed", str(manager.file(job.name)) if found.installed else "no longer")
@@ -150,23 +155,30 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
     """Removes the service."""
     name = checked_name(arguments.name)
     system_manager().uninstall(name)
-    with contextlib.suppress(ServiceError):
+    try:
         job = Job.installed(name)
-        job.forget()
-        _say(f"gone; the log stays in {job.log}")
+    except ServiceError:
+        _say(f"there was no record of a service {name}")
+        return 0
+    job.forget()
+    _say(f"gone; the log stays in {job.log}")
     return 0
 
 
 def run_run(arguments: argparse.Namespace) -> int:
-    """Supervises the server until it ends or is to end: 0, or 2 for what cannot be used."""
+    """Supervises the server until it ends or is to end: 0, or 2 for what cannot be used.
+
+    On a Mac it is 0 for that too: launchd starts anew what ended otherwise.
+    """
     name = checked_name(arguments.name)
-    lock = LockFile(name, ROLE)
+    path = arguments.log_file or log_path(name)
+    lock = _lock(name, path)
     deadline_s = time.monotonic() + LOCK_S
     while not (held := lock.acquire()) and time.monotonic() < deadline_s:
         time.sleep(POLL_S / 10)
     if not held:
         raise ServiceError(f"expected no service {name} that runs; there is one: stop it first")
-    log = LogFile(arguments.log_file or log_path(name))
+    log = LogFile(path)
     stop = threading.Event()
     for signal_name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, signal_name):
@@ -175,7 +187,8 @@ def run_run(arguments: argparse.Namespace) -> int:
     # Lines of a log are longer than those of a terminal; a log in a block helps nobody.
     os.environ.update(COLUMNS="200", PYTHONUNBUFFERED="1", PYTHONUTF8="1")
     try:
-        return Supervisor([*command, *arguments.options], log=log).run(stop)
+        code = Supervisor([*command, *arguments.options], log=log).run(stop)
+        return 0 if sys.platform == "darwin" else code
     finally:
         log.close()
         lock.release()
@@ -192,19 +205,48 @@ RUN = {
 }
 
 
-def is_running(name: str) -> bool:
+def is_running(job: Job) -> bool:
     """Whether a supervisor of this service runs, whatever started it."""
-    lock = LockFile(checked_name(name), ROLE)
+    lock = _lock(job.name, job.log)
     free = lock.acquire()
     lock.release()
     return not free
+
+
+def _lock(name: str, log: Path) -> LockFile:
+    """What the supervisor holds, beside its log: a service and the shell need not have the same
+    temporary folder, which other users have services of that name in besides. ServiceError."""
+    try:
+        log.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"cannot make the folder of {log}: {error.strerror}") from error
+    return LockFile(name, ROLE, folder=log.absolute().parent)
+
+
+def _end(job: Job, manager: Manager) -> None:
+    """Tells a service to end and waits for that; ServiceError when it goes on."""
+    manager.stop(job.name)
+    deadline_s = time.monotonic() + END_S
+    while is_running(job):
+        if time.monotonic() > deadline_s:
+            raise ServiceError(
+                f"expected the service {job.name} to end; it still runs: end `promptmatte service "
+                "run`, which something else may have started"
+            )
+        time.sleep(POLL_S)
 
 
 def _settings(job: Job) -> Mapping[str, Any]:
     """The settings of serve with the job's options, checked; ConfigError and the like."""
     if not job.folder.is_dir():
         raise ConfigError(f"expected the service's folder {job.folder}; there is none: install it")
-    arguments = serve_parser().parse_args(list(job.options))
+    try:
+        arguments = serve_parser().parse_args(list(job.options))
+    except SystemExit as error:  # argparse has said what is wrong
+        raise ConfigError(
+            f"expected options of `promptmatte serve`; got {' '.join(job.options)}: put them right "
+            "and install the service again"
+        ) from error
     with contextlib.chdir(job.folder):
         checked_show(arguments)
     return vars(arguments)
@@ -227,23 +269,38 @@ def _free(settings: Mapping[str, Any], *, patience_s: float = 0.0) -> None:
         raise ServiceError("; ".join(port.taken_by() for port in taken))
 
 
-def _await_server(job: Job, settings: Mapping[str, Any], wait_s: float) -> int:
-    """Waits for the server's first answer: 1, with the end of the log, when the service ends."""
+def _from_now_on(job: Job) -> LogReader:
+    """A reader of what the service says from now on."""
+    reader = LogReader(job.log)
+    reader.last(0)
+    return reader
+
+
+def _await_server(job: Job, settings: Mapping[str, Any], wait_s: float, said: LogReader) -> int:
+    """Waits until the server has started: 1, with what it said, when the service ends.
+
+    It answers before it has opened all that it listens at.
+    """
+    from promptmatte.capture import STARTING
+
     links = _control_links(settings)
     deadline_s = time.monotonic() + wait_s
+    lines: list[str] = []
     seen = False
     while time.monotonic() < deadline_s:
         for link in links:
-            if state := _server_at(link):
+            state = _server_at(link)
+            if state not in (None, STARTING):
                 _say(f"{link}: {state}")
                 return 0
-        runs = is_running(job.name)
-        if seen and not runs:
-            _write(LogReader(job.log).last(LINES))
+        runs = is_running(job)
+        lines += said.new()
+        if (seen or lines) and not runs:
+            _write(lines)
             return 1
         seen = seen or runs
         time.sleep(POLL_S)
-    _say("not heard of yet: `promptmatte service logs -f` shows what it does")
+    _say("not started yet: `promptmatte service logs -f` shows what it does")
     return 0
 
 
@@ -264,7 +321,8 @@ def _say(line: str) -> None:
     Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write(lines: Any) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
+def _write(lines: Iterable[str]) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:  # which may hold what a Windows code page does not
+        sys.stdout.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()

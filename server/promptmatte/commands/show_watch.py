@@ -135,7 +135,8 @@ class ShowWatch:
             self._read = True
             self._apply(show)
         except PromptMatteError as error:
-            self._read = True
+            # What another program keeps from being read (Windows) is tried again.
+            self._read = not isinstance(error.__cause__, OSError)
             self._refuse(f"{error}; the show stays as it is")
 
     def _refuse(self, fault: str) -> None:

@@ -15,8 +15,9 @@ from promptmatte.service.manager import Found, tool_output
 def agent_text(job: Job) -> str:
     """The property list of a job (launchd.plist(5)).
 
-    launchd restarts the supervisor when a signal ended it (Crashed); an exit code of 2, a show
-    that cannot be used, is no crash to it. The supervisor restarts the server.
+    launchd restarts the supervisor unless it ended with 0, so also after a SIGKILL, which is no
+    crash to it; `promptmatte service run` ends with 0 there for a show that cannot be used. The
+    supervisor restarts the server.
     """
     agent: dict[str, Any] = {
         "Label": job.name,
@@ -24,7 +25,7 @@ def agent_text(job: Job) -> str:
         "WorkingDirectory": str(job.folder),
         "EnvironmentVariables": dict(job.environment),
         "RunAtLoad": True,
-        "KeepAlive": {"Crashed": True},
+        "KeepAlive": {"SuccessfulExit": False},
         "ThrottleInterval": 10,
         "ExitTimeOut": 40,
         "ProcessType": "Interactive",  # the others get less of processor and disk

@@ -11,6 +11,7 @@ from promptmatte.links import normalized_address, open_client_link
 
 ANSWER_S = 1.5
 END_S = 40.0
+POLL_S = 0.1
 
 
 def control_links(settings: Mapping[str, Any]) -> list[str]:
@@ -41,4 +42,5 @@ def stopped(link: str) -> bool:
     while answer_of(link, "hello") is not None:
         if time.monotonic() > deadline_s:
             raise ServiceError(f"expected the server at {link} to stop; it still answers: end it")
+        time.sleep(POLL_S)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Mapping
@@ -42,8 +43,11 @@ class Port:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 tried.bind(address)
-            except OSError:
-                return True
+            except OSError as error:
+                # Windows says the latter where the other program keeps the port to itself.
+                return error.errno == errno.EADDRINUSE or (
+                    sys.platform == "win32" and error.errno == errno.EACCES
+                )
         return False
 
     def taken_by(self) -> str:

@@ -19,6 +19,9 @@ STEADY_S = 60.0
 UNUSABLE = 2
 """Exit code for options or a show that cannot be used."""
 
+NOT_STARTED = 1
+"""Stands for the exit code of a server that the system could not start (no memory, say)."""
+
 MOST_UNUSABLE = 5
 """So often in a row is that not believed after a fall: what the fallen server had may still be
 taken for a moment."""
@@ -79,9 +82,14 @@ class Supervisor:
 
     def _run_once(self, stop: threading.Event) -> int:
         """Runs the server to its end; its exit code."""
-        process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        try:
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except OSError as error:
+            self._log.write(f"service: cannot start the server: {error}")
+            return NOT_STARTED
         self._log.write(f"service: started the server, process {process.pid}")
         assert process.stdin is not None
         assert process.stdout is not None
