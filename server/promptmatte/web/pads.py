@@ -14,7 +14,7 @@ from promptmatte.prompts import Prompt, PromptSet
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_WORDS = ("person", "face", "hair", "sky", "car", "tree", "dog", "everything but the person")
+DEFAULT_WORDS = ("person", "face", "hair", "sky", "car", "tree", "dog", "clothes")
 
 Prompts = list[dict[str, Any]]
 """As the command `prompt` takes them."""
