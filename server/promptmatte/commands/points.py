@@ -20,6 +20,7 @@ from promptmatte.commands.cut import (
     ended_as_interrupted,
     tell_empty,
 )
+from promptmatte.commands.news import say
 from promptmatte.commands.options import (
     DEFAULT_SESSION,
     Subparsers,
@@ -281,4 +282,4 @@ def _work(live: LivePoints, stop: threading.Event, seconds: float | None, consol
             news_s = now_s + NEWS_EVERY_S
             news = live.news()
             if news is not None:
-                console.print(news, markup=False, highlight=False, soft_wrap=True)
+                say(console, news)

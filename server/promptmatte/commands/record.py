@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from promptmatte.clock import Clock
+from promptmatte.commands.news import say
 from promptmatte.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def recorder_from(
         news = _news_of(status)
         if news != shown:
             shown = news
-            console.print(recording_line(status), markup=False, highlight=False, soft_wrap=True)
+            say(console, recording_line(status))
 
     return recorder, tell
 

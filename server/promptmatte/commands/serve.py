@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from promptmatte.commands.news import say
 from promptmatte.commands.options import (
     DEFAULT_SESSION,
     Subparsers,
@@ -158,8 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
         handler = command_handler(pipeline, stop)
         if arguments.config:
             watch = show.watch(
-                arguments, handler=handler,
-                tell=lambda news: console.print(news, markup=False, highlight=False),
+                arguments, handler=handler, tell=lambda line: say(console, line)
             )  # fmt: skip
             stack.callback(watch.close)
             watch.start()
