@@ -6,8 +6,9 @@ beside the same server without page, OSC, recording and metrics.
 Plain servers before and after, the full one in between; all have two prompts and a reader process
 at each link. In the full one a browser shows the page's live tab, an OSC client moves a control
 twenty times a second and gets feedback, metrics are scraped every five seconds, and everything is
-recorded as ProRes 4444. The browser runs on this machine too, at the lowest priority, where a phone
-would bring its own processor. Linux only: memory, files and threads are read from /proc.
+recorded as ProRes 4444. The browser runs on this machine too, where a phone would bring its own
+processor; so it gets what the others leave (chrt --idle). Linux only: memory, files and threads are
+read from /proc.
 
 Prints JSON: of each run mattes a second, latency, drops and what the readers saw; of the full one
 also the memory, files and threads of server and page over time (slope in MB a minute over its
@@ -64,7 +65,7 @@ while not over.is_set():
     mattes += 1
     backwards += last is not None and matte.info.seq <= last
     last = matte.info.seq
-    wrong_size += matte.alpha.shape[2] != 2
+    wrong_size += matte.alpha.shape[2] != 4
 link.close()
 print(json.dumps({"mattes": mattes, "backwards": backwards, "wrong_size": wrong_size}))
 """
@@ -262,7 +263,7 @@ def child_of(pid: int) -> int:
 
 @contextmanager
 def browser_on(port: int) -> Iterator[Any]:
-    """The page's live tab in a headless browser, at the lowest priority, with pictures in it."""
+    """The page's live tab in a headless browser, of idle priority, with pictures in it."""
     url = f"http://127.0.0.1:{port}"
     deadline_s = time.monotonic() + 120
     while True:
@@ -275,7 +276,7 @@ def browser_on(port: int) -> Iterator[Any]:
             time.sleep(0.5)
     with sync_playwright() as driver, tempfile.TemporaryDirectory() as name:
         polite = Path(name) / "browser"
-        polite.write_text(f'#!/bin/sh\nexec nice -n 19 {browser_path()} "$@"\n')
+        polite.write_text(f'#!/bin/sh\nexec chrt --idle 0 {browser_path()} "$@"\n')
         polite.chmod(0o755)
         browser = driver.chromium.launch(
             executable_path=polite, headless=True, args=list(BROWSER_ARGUMENTS)

@@ -29,6 +29,7 @@ from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
 from promptmatte.notes import notes_on
 from promptmatte.preview import preview_of
+from promptmatte.priority import Niceness, stand_back
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.recording.recorder import Recorder
 from promptmatte.slot import LatestSlot
@@ -246,6 +247,7 @@ class Pipeline:
         return {"address": link.address, **asdict(link.status), "errors": errors, "error": None}
 
     def _find_keyframes(self) -> None:
+        stand_back(Niceness.KEYFRAMES)
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread's torch
         with Lane(self._host.device):
             self._keyframes.run()

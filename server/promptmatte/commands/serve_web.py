@@ -21,7 +21,7 @@ from promptmatte.web.address import DEFAULT_PORT, bound_socket, password_from
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
-NICENESS = 5
+NICENESS = 10
 INSTALL = "python -m pip install 'promptmatte[web]'"
 
 

@@ -18,6 +18,7 @@ from promptmatte.models.choice import ModelChoice
 from promptmatte.models.device import choose_device, is_out_of_memory
 from promptmatte.models.protocol import Model, Progress
 from promptmatte.models.store import located
+from promptmatte.priority import Niceness, stand_back
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +198,7 @@ class ModelHost:
 
     def _work(self) -> None:
         """Loads what is wanted until nothing is."""
+        stand_back(Niceness.KEYFRAMES)  # a model's own threads begin here
         while True:
             with self._lock:
                 choice, make_room = self._wanted, self._make_room

@@ -14,6 +14,7 @@ import numpy as np
 
 from promptmatte.clock import Clock
 from promptmatte.frame import Frame, Matte
+from promptmatte.priority import Niceness, stand_back
 from promptmatte.recording.pictures import Painter, Pixels
 from promptmatte.recording.target import PictureWriter, RecordingTarget
 from promptmatte.recording.timeline import Timeline
@@ -172,6 +173,7 @@ class Take:
             return waiting
 
     def _run(self) -> None:
+        stand_back(Niceness.ASIDE)  # the encoder's own threads, too
         writer: PictureWriter | None = None
         timeline, rgba = Timeline(), np.empty((0, 0, 4), np.uint8)
         try:

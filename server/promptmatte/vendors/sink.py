@@ -14,6 +14,7 @@ import numpy.typing as npt
 from promptmatte.clock import Clock
 from promptmatte.frame import Frame, Matte
 from promptmatte.links.protocol import LinkStatus
+from promptmatte.priority import Niceness, stand_back
 from promptmatte.recording.pictures import paint_cut_out
 from promptmatte.slot import LatestSlot
 
@@ -109,6 +110,7 @@ class Sink:
             logger.warning("%s still hangs in its library; it is left behind", self._address)
 
     def _run(self) -> None:
+        stand_back(Niceness.ASIDE)
         sender: PictureSender | None = None
         rgba = np.empty((0, 0, 4), np.uint8)
         while not self._stopping.is_set():
