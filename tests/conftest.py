@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,18 @@ def tiny_weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPat
     """A weights file of the real format; what it keys means nothing."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(tiny_network, path, {"made_by": "tests"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def sure_weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that are sure of themselves, so that the alpha is not empty."""
+    network = copy.deepcopy(tiny_network)
+    with torch.no_grad():
+        network.presence_bias.fill_(4.0)
+        network.word_bias.fill_(0.0)
+    path = tmp_path_factory.mktemp("weights") / "sure.safetensors"
+    save_weights(network, path, {})
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from moving_scene import ColourModel, MovingScene, iou
 from promptmatte.cli import main
 from promptmatte.commands.cut_best import best_mattes
@@ -27,8 +25,6 @@ from promptmatte.controls import Controls
 from promptmatte.frame import Frame
 from promptmatte.models import load_model
 from promptmatte.models.choice import ModelChoice
-from promptmatte.models.embedded import save_weights
-from promptmatte.models.embedded_network import EmbeddedNetwork
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.sources.video import read_video
 
@@ -42,18 +38,6 @@ def picture(index: int) -> npt.NDArray[np.uint8]:
     pixels = np.full((*SIZE_HW, 3), (30, 50, 70), np.uint8)
     cv2.circle(pixels, (30 + 3 * index, 35), 18, (220, 180, 40), -1)
     return pixels
-
-
-@pytest.fixture(scope="module")
-def weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights that are sure of themselves, so that the alpha is not empty."""
-    network = copy.deepcopy(tiny_network)
-    with torch.no_grad():
-        network.presence_bias.fill_(4.0)
-        network.word_bias.fill_(0.0)
-    path = tmp_path_factory.mktemp("weights") / "sure.safetensors"
-    save_weights(network, path, {})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +71,10 @@ def decoded(path: Path, decoder: str) -> list[tuple[float, npt.NDArray[np.uint8]
         ]
 
 
-def test_picture_becomes_rgba_png(tmp_path: Path, weights: Path) -> None:
+def test_picture_becomes_rgba_png(tmp_path: Path, sure_weights: Path) -> None:
     source, output = tmp_path / "in.png", tmp_path / "out.png"
     cv2.imwrite(str(source), picture(0)[..., ::-1])
-    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(sure_weights)]
     assert main([*arguments, "-o", str(output)]) == 0
     result = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
     assert result.shape == (*SIZE_HW, 4)
@@ -103,10 +87,10 @@ def test_picture_becomes_rgba_png(tmp_path: Path, weights: Path) -> None:
     ("suffix", "decoder", "tick_s"), [(".mov", "prores", 1e-4), (".webm", "libvpx-vp9", 1e-3)]
 )
 def test_video_keeps_size_times_and_every_frame(
-    tmp_path: Path, weights: Path, video: Path, suffix: str, decoder: str, tick_s: float
+    tmp_path: Path, sure_weights: Path, video: Path, suffix: str, decoder: str, tick_s: float
 ) -> None:
     output = tmp_path / f"out{suffix}"
-    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(weights)]
+    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(sure_weights)]
     assert main([*arguments, "-o", str(output)]) == 0
     frames = decoded(output, decoder)
     assert len(frames) == FRAMES
@@ -123,14 +107,14 @@ def test_video_keeps_size_times_and_every_frame(
 
 @pytest.mark.parametrize(("quality", "mattes"), [("fast", offline_mattes), ("best", best_mattes)])
 def test_the_file_holds_each_frame_with_its_own_matte(
-    tmp_path: Path, weights: Path, video: Path, quality: str, mattes: Any
+    tmp_path: Path, sure_weights: Path, video: Path, quality: str, mattes: Any
 ) -> None:
-    arguments = ["--prompt", "disc", "--weights", str(weights), "--quality", quality]
+    arguments = ["--prompt", "disc", "--weights", str(sure_weights), "--quality", quality]
     output = tmp_path / "out.mov"
     assert main(["cut", str(video), *arguments, "--encode-hz", "6", "-o", str(output)]) == 0
     expected = mattes(
         read_video(video),
-        model=load_model(ModelChoice(device="cpu", weights=weights)),
+        model=load_model(ModelChoice(device="cpu", weights=sure_weights)),
         prompts=PromptSet(version=1, prompts=(Prompt(text="disc"),)),
         config=PipelineConfig(),
         controls=Controls(),
@@ -142,11 +126,11 @@ def test_the_file_holds_each_frame_with_its_own_matte(
 
 
 def test_best_quality_of_a_picture_has_the_colours_of_the_thing(
-    tmp_path: Path, weights: Path
+    tmp_path: Path, sure_weights: Path
 ) -> None:
     source, output = tmp_path / "in.png", tmp_path / "out.png"
     cv2.imwrite(str(source), picture(0)[..., ::-1])
-    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+    arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(sure_weights)]
     assert main([*arguments, "--quality", "best", "-o", str(output)]) == 0
     result = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
     assert result.shape == (*SIZE_HW, 4)
@@ -155,14 +139,14 @@ def test_best_quality_of_a_picture_has_the_colours_of_the_thing(
     np.testing.assert_array_equal(result[..., 2::-1][solid], picture(0)[solid])
 
 
-def test_controls_change_what_is_written(tmp_path: Path, weights: Path) -> None:
+def test_controls_change_what_is_written(tmp_path: Path, sure_weights: Path) -> None:
     source = tmp_path / "in.png"
     cv2.imwrite(str(source), picture(0)[..., ::-1])
     alphas = {}
     for quality in ("fast", "best"):
         for extra in ((), ("--invert",)):
             output = tmp_path / "out.png"
-            arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(weights)]
+            arguments = ["cut", str(source), "--prompt", "disc", "--weights", str(sure_weights)]
             arguments += ["--quality", quality, *extra, "-o", str(output)]
             assert main(arguments) == 0
             alphas[quality, extra] = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., 3]
@@ -260,7 +244,7 @@ def test_says_which_words_the_model_does_not_know(
 )
 def test_refuses_in_one_line(
     tmp_path: Path,
-    weights: Path,
+    sure_weights: Path,
     video: Path,
     capsys: pytest.CaptureFixture[str],
     source: str,
@@ -273,7 +257,7 @@ def test_refuses_in_one_line(
     for name in ("damaged.mp4", "damaged.png"):
         (tmp_path / name).write_bytes(bytes(range(256)) * 8)
     before = sorted(tmp_path.iterdir())
-    arguments = ["cut", str(tmp_path / source), "--prompt", prompt, "--weights", str(weights)]
+    arguments = ["cut", str(tmp_path / source), "--prompt", prompt, "--weights", str(sure_weights)]
     code = main([*arguments, "-o", str(tmp_path / output)])
     error = capsys.readouterr().err
     assert code == 2
@@ -284,13 +268,13 @@ def test_refuses_in_one_line(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on a file's size there")
 def test_full_disk_leaves_no_half_file(
-    tmp_path: Path, weights: Path, video: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, sure_weights: Path, video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import resource
 
     output = tmp_path / "out.mov"
     output.write_bytes(b"the last good one")
-    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(weights)]
+    arguments = ["cut", str(video), "--prompt", "disc", "--weights", str(sure_weights)]
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))
     try:
@@ -306,7 +290,9 @@ def test_full_disk_leaves_no_half_file(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be sent to a process there")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path, kind: signal.Signals) -> None:
+def test_interrupt_leaves_no_half_file(
+    tmp_path: Path, sure_weights: Path, kind: signal.Signals
+) -> None:
     source, output = tmp_path / "long.mkv", tmp_path / "out.mov"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("ffv1", rate=30)
@@ -317,7 +303,7 @@ def test_interrupt_leaves_no_half_file(tmp_path: Path, weights: Path, kind: sign
         container.mux(stream.encode(None))
     with subprocess.Popen(
         [sys.executable, "-m", "promptmatte", "cut", str(source), "--prompt", "disc",
-         "--weights", str(weights), "-o", str(output)],
+         "--weights", str(sure_weights), "-o", str(output)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         deadline_s = time.monotonic() + 120

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import subprocess
@@ -15,32 +14,17 @@ import cv2
 import numpy as np
 import plyfile
 import pytest
-import torch
 from links_testing import Child, free_address
 from points_peer import xyz_of
 from promptmatte.cli import main
 from promptmatte.frame import Matte
 from promptmatte.links import open_client_link
 from promptmatte.links.protocol import ClientLink
-from promptmatte.models.embedded import save_weights
-from promptmatte.models.embedded_network import EmbeddedNetwork
 from promptmatte.points.exr import decoded_exr
 from server_testing import Server, next_matte, promptmatte, status_of, wait_for
 
 EVERYTHING = ("--prompt", "person", "--confidence-floor", "1", "--hold", "0", "--invert")
 """A matte that is full everywhere, whatever a network with random weights finds."""
-
-
-@pytest.fixture(scope="module")
-def weights(tiny_network: EmbeddedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights that are sure of themselves, so that the alpha is not empty."""
-    network = copy.deepcopy(tiny_network)
-    with torch.no_grad():
-        network.presence_bias.fill_(4.0)
-        network.word_bias.fill_(0.0)
-    path = tmp_path_factory.mktemp("weights") / "sure.safetensors"
-    save_weights(network, path, {})
-    return path
 
 
 @pytest.fixture
@@ -73,12 +57,20 @@ def test_files_become_a_cloud_in_colour(
 
 @pytest.mark.parametrize("name", ["out.npy", "out.exr", "out.ply"])
 def test_soft_alpha_is_kept_where_it_is_above_the_least(
-    picture: Path, weights: Path, tmp_path: Path, name: str
+    picture: Path, sure_weights: Path, tmp_path: Path, name: str
 ) -> None:
     points, out = tmp_path / "xyz.npy", tmp_path / name
     xyz = xyz_of(7, 90, 160)
     np.save(points, xyz[..., :3])
-    texts = ["points", str(picture), str(points), "--prompt", "person", "--weights", str(weights)]
+    texts = [
+        "points",
+        str(picture),
+        str(points),
+        "--prompt",
+        "person",
+        "--weights",
+        str(sure_weights),
+    ]
     png = tmp_path / "cut.png"
     assert main(["cut", str(picture), *texts[3:], "-o", str(png)]) == 0
     alpha = cv2.imread(str(png), cv2.IMREAD_UNCHANGED)[..., 3]

@@ -131,6 +131,7 @@ def _cut_picture(
     """Writes an RGBA PNG; the highest confidence of each prompt."""
     from promptmatte.commands.cut_file import rgba_png
     from promptmatte.commands.whole_file import whole_file
+    from promptmatte.matte.masks import widest
     from promptmatte.sources.image import read_image
 
     if arguments.output.suffix.lower() != ".png":
@@ -141,7 +142,7 @@ def _cut_picture(
     cutter = cutter_from(arguments, prompts, controls, console)
     with whole_file(arguments.output) as partial, console.status("cutting out"):
         frame, matte = cutter.picture(picture)
-        partial.write_bytes(rgba_png(frame, matte.alpha.max(axis=2)))
+        partial.write_bytes(rgba_png(frame, widest(matte.alpha)))
     return cutter.confidence
 
 

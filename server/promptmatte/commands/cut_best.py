@@ -18,7 +18,7 @@ from promptmatte.matte.closed_form import closed_form_alpha
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.foreground import foreground_colours
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.masks import masks_of, usable_confidence
+from promptmatte.matte.masks import masks_of, usable_confidence, widest
 from promptmatte.matte.shaping import finish_alpha, shape_mask
 from promptmatte.matte.two_way import TwoWayMasks
 from promptmatte.models.protocol import Model, PromptEmbedding
@@ -56,7 +56,7 @@ def best_mattes(
         shown = len(part) - 1 if goes_on else len(part)
         for (frame, luma), mask in zip(part[:shown], masks[:shown], strict=True):
             alpha = _solved(edges, mask, luma, controls)
-            colours = foreground_colours(luma.pixels, np.asarray(alpha.max(axis=2)))
+            colours = foreground_colours(luma.pixels, widest(alpha))
             matte = Matte(
                 info=frame.info,
                 alpha=alpha,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import threading
 import time
 from contextlib import ExitStack
@@ -31,6 +30,7 @@ from promptmatte.commands.options import (
     controls_from,
     prompts_from,
 )
+from promptmatte.commands.stopping import stop_event
 from promptmatte.controls import Controls
 from promptmatte.errors import ConfigError
 from promptmatte.points.geometry import AXES, DepthCamera, Intrinsics
@@ -202,10 +202,7 @@ def _run_live(arguments: argparse.Namespace, masker: Masker, camera: DepthCamera
             "expected no prompts and controls with --xyz; got some: the server has them, "
             "`promptmatte prompt` and `promptmatte set` change them"
         )
-    stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
+    stop = stop_event()
     console = Console(stderr=True)
     with ExitStack() as stack:
         live = _live_points(arguments, masker, camera, stack)

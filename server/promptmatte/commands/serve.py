@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import signal
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -32,6 +29,7 @@ from promptmatte.commands.serve_osc import add_osc_options, osc_from
 from promptmatte.commands.serve_show import Show, wanted
 from promptmatte.commands.serve_web import PageOrder, PageProcess, add_web_options
 from promptmatte.commands.show_file import SETTINGS
+from promptmatte.commands.stopping import stop_event
 from promptmatte.config import PipelineConfig
 from promptmatte.endpoint import Endpoint
 from promptmatte.errors import PromptMatteError, ServerEndedError, SourceError
@@ -103,12 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         else None
     )
     page = PageOrder.of(arguments, model_options(choice))
-    stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
-    if arguments.until_input_ends:
-        threading.Thread(target=_stop_after_input, args=(stop,), daemon=True).start()
+    stop = stop_event(after_input=arguments.until_input_ends)
 
     from promptmatte.clock import RealClock
     from promptmatte.control.commands import command_handler
@@ -208,12 +201,6 @@ def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:
         return [open_source()]
     except SourceError:
         return []
-
-
-def _stop_after_input(stop: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    stop.set()
 
 
 def _wait(

@@ -16,13 +16,12 @@ from pathlib import Path
 from promptmatte.commands.web import add_password_option
 from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
-from promptmatte.web.address import DEFAULT_PORT, bound_socket, password_from
+from promptmatte.web.address import DEFAULT_PORT, INSTALL, bound_socket, password_from
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
 NICENESS = 10
-INSTALL = "python -m pip install 'promptmatte[web]'"
 
 
 def add_web_options(parser: argparse.ArgumentParser) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from rich.table import Table
 
 from promptmatte.commands.config import checked_show, serve_parser
 from promptmatte.commands.options import Subparsers
+from promptmatte.commands.stopping import stop_event
 from promptmatte.errors import ConfigError, PromptMatteError, ServiceError
 from promptmatte.service.job import DEFAULT_NAME, Job, checked_name, log_path
 from promptmatte.service.log_file import LogFile, LogReader
@@ -179,10 +178,7 @@ def run_run(arguments: argparse.Namespace) -> int:
     if not held:
         raise ServiceError(f"expected no service {name} that runs; there is one: stop it first")
     log = LogFile(path)
-    stop = threading.Event()
-    for signal_name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, signal_name):
-            signal.signal(getattr(signal, signal_name), lambda *_: stop.set())
+    stop = stop_event()
     command = [sys.executable, "-m", "promptmatte", "serve", "--until-input-ends"]
     # Lines of a log are longer than those of a terminal; a log in a block helps nobody.
     os.environ.update(COLUMNS="200", PYTHONUNBUFFERED="1", PYTHONUTF8="1")

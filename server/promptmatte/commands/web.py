@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +14,7 @@ from promptmatte.commands.options import (
     add_model_options,
     choice_from,
 )
+from promptmatte.commands.stopping import stop_event
 from promptmatte.endpoint import Endpoint
 from promptmatte.web.address import (
     DEFAULT_PORT,
@@ -58,12 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     endpoint = Endpoint.parsed(arguments.port, option="--port")
     password = password_from(arguments.web_password_file, endpoint)
     choice = choice_from(arguments)
-    stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
-    if arguments.until_input_ends:
-        threading.Thread(target=_stop_after_input, args=(stop,), daemon=True).start()
+    stop = stop_event(after_input=arguments.until_input_ends)
     bound = bound_socket(endpoint)
     # Windows keeps what a browser has not finished fetching.
     with tempfile.TemporaryDirectory(prefix="promptmatte-web-", ignore_cleanup_errors=True) as name:
@@ -97,9 +89,3 @@ def run(arguments: argparse.Namespace) -> int:
             desk.close()
             link.close()
     return 0
-
-
-def _stop_after_input(stop: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    stop.set()

@@ -28,6 +28,18 @@ def usable_confidence(decoded: Decoded) -> tuple[float, ...]:
     )
 
 
+def widest(alpha: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Where any prompt is, from alpha uint8 [H, W, C]: uint8 [H, W], contiguous.
+
+    Pairwise: numpy.max over the last axis is many times slower.
+    """
+    channels = cv2.split(alpha)
+    union: npt.NDArray[np.uint8] = channels[0]
+    for channel in channels[1:]:
+        union = cv2.max(union, channel)
+    return union
+
+
 def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.floating[Any]]:
     odds = np.exp(np.clip(logits, -30.0, 30.0))
     return odds / (1.0 + odds)

@@ -16,7 +16,7 @@ from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.foreground import premultiplied_foreground
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.masks import masks_of, usable_confidence
+from promptmatte.matte.masks import masks_of, usable_confidence, widest
 from promptmatte.matte.presence import Presence
 from promptmatte.matte.shaping import finish_alpha, shape_mask
 from promptmatte.matte.steadying import Steadier
@@ -275,8 +275,9 @@ def _fill(frame: Frame, alpha: npt.NDArray[np.uint8], fill: str) -> npt.NDArray[
         case "picture":
             return frame.pixels
         case "foreground":
-            widest = alpha[:, :, 0] if alpha.shape[2] == 1 else np.asarray(alpha.max(axis=2))
-            foreground: npt.NDArray[np.generic] = premultiplied_foreground(frame.pixels, widest)
+            foreground: npt.NDArray[np.generic] = premultiplied_foreground(
+                frame.pixels, widest(alpha)
+            )
             return foreground
     return None
 

@@ -9,19 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from promptmatte.frame import Frame, Matte
+from promptmatte.matte.masks import widest
 
 Pixels = npt.NDArray[np.uint8]
 Painter = Callable[[Frame, Matte, Pixels], None]
 """Paints a frame and its matte into a picture, uint8 [H, W, 4] of the frame's size."""
-
-
-def widest(alpha: npt.NDArray[np.generic]) -> Pixels:
-    """Where any prompt is, from alpha uint8 [H, W, C]: uint8 [H, W], contiguous."""
-    channels = cv2.split(alpha)
-    union: Pixels = channels[0]
-    for channel in channels[1:]:
-        union = cv2.max(union, channel)
-    return union
 
 
 def paint_cut_out(frame: Frame, matte: Matte, rgba: Pixels) -> None:

@@ -11,6 +11,7 @@ from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
 
 DEFAULT_PORT = 7860
+INSTALL = "python -m pip install 'promptmatte[web]'"
 PASSWORD_VARIABLE = "PROMPTMATTE_WEB_PASSWORD"  # noqa: S105  its name, not a password
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
-from promptmatte.web.address import same_password
+from promptmatte.web.address import INSTALL, same_password
 
-INSTALL = "python -m pip install 'promptmatte[web]'"
 MAX_UPLOAD_BYTES = 4 << 30
 WRONG_PASSWORD_S = 1.0
 """One wrong password a second, whoever tries."""
