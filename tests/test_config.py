@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from promptmatte.errors import ConfigError
         ({"flow_side_px": 20}, "a whole number of 64 to 1920; got 20"),
         ({"flow_side_px": 320.5}, "got 320.5"),
         ({"history_frames": True}, "got True"),
+        ({"correction_hz": 0.5}, "from 1; got 0.5"),
+        ({"correction_hz": math.nan}, "got nan"),
         ({"retry_s": (2.0, 1.0)}, "0 < first <= longest"),
     ],
 )

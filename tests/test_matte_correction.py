@@ -9,9 +9,9 @@ from promptmatte.config import PipelineConfig
 from promptmatte.errors import ModelError
 from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.propagation import Propagator
+from promptmatte.matte.propagation import Propagator, carried
 from promptmatte.training.moving_clips import MovingClip
-from shipped_clip import as_frame, overlap, shipped_clip
+from shipped_clip import FRAME_NS, as_frame, overlap, shipped_clip
 
 Mask = npt.NDArray[np.float32]
 SIDE = PipelineConfig().flow_side_px
@@ -102,6 +102,31 @@ def test_a_new_anchor_is_blended_with_the_track_before() -> None:
     truth = frames[7][1]
     error = {name: float(np.abs(mask[0] - truth).mean()) for name, mask in alone.items()}
     assert error["tracked"] < error["fresh"]
+
+
+def test_between_corrections_the_last_result_is_carried_on() -> None:
+    frames = seen(shipped_clip(1), 8)
+    resting = MaskCorrector(
+        load_correction_network(), history_frames=8, rest_ns=FRAME_NS + FRAME_NS // 2
+    )
+    results = followed(resting, frames[:5])  # 0, 2 and 4 are corrected
+    resting.advance(frames[5][0])
+    masks, quality = resting.masks([True])
+    assert np.array_equal(masks, carried(results[4], resting.motion.previous_origins()))
+    resting.anchor(4, frames[4][1][np.newaxis])
+    anchored, _ = resting.masks([True])
+    assert not np.array_equal(anchored, masks)
+    resting.settle(anchored)
+    resting.advance(frames[6][0])
+    on_its_way, _ = resting.masks([True])
+    resting.forget_result(0)
+    assert not np.array_equal(resting.masks([True])[0], on_its_way)
+    resting.settle(on_its_way)
+    resting.advance(frames[7][0])
+    resting.advance(frames[7][0])
+    _, later = resting.masks([True])
+    assert later != quality
+    assert overlap(np.uint8(255 * on_its_way[0]), frames[6][1]) > 0.9
 
 
 def test_a_forgotten_result_has_no_say() -> None:

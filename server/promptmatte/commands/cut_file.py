@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ class Cutter:
             frames,
             model=self._model(),
             prompts=self._prompts,
-            config=PipelineConfig(),
+            config=PipelineConfig(correction_hz=math.inf),
             controls=self._controls,
             keyframe_every=keyframe_every,
         ):

@@ -60,13 +60,14 @@ def save_correction_network(
     partial.replace(path)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class _Sight:
-    """What is kept of a frame, as it may become an anchor: its small picture and its keys."""
+    """What is kept of a frame, as it may become an anchor: its small picture and, once they
+    were asked for, its keys."""
 
     seq: int
     picture: npt.NDArray[np.uint8]
-    key: Tensor
+    key: Tensor | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,6 +80,19 @@ class _Anchor:
     odds: list[ColourOdds]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Corrected:
+    """The last correction: when its frame was captured, of which prompts, how good."""
+
+    at_ns: int
+    wanted: tuple[bool, ...]
+    quality: tuple[float, ...]
+
+    def stands(self, wanted: Sequence[bool], since_ns: int) -> bool:
+        """True while its result need only be carried on: it is of a frame after since_ns."""
+        return since_ns < self.at_ns and self.wanted == tuple(wanted)
+
+
 class MaskCorrector:
     """Carries an anchor's masks to each frame of a shot and corrects them there.
 
@@ -87,12 +101,22 @@ class MaskCorrector:
     frame before, the colours of the thing against those of the rest, how much the carried
     picture differs from what is seen, and where the places of the anchor are found again.
     A new anchor is therefore blended in, never popped. Used from one thread.
+
+    rest_ns: frames that come sooner after the last correction only have its result carried on:
+    the one step of motion errs little, and the network is most of a frame's work. A new anchor
+    is always corrected.
     """
 
     def __init__(
-        self, network: CorrectionNetwork, *, history_frames: int, device: str = "cpu"
+        self,
+        network: CorrectionNetwork,
+        *,
+        history_frames: int,
+        rest_ns: int = 0,
+        device: str = "cpu",
     ) -> None:
         self.motion = Propagator(history_frames=history_frames)
+        self._rest_ns = rest_ns
         self._network = network.to(device).to(memory_format=torch.channels_last)
         self._device = device
         self._sights: deque[_Sight] = deque(maxlen=history_frames)
@@ -108,19 +132,14 @@ class MaskCorrector:
         self._results: Mask | None = None
         self._forgotten: set[int] = set()
         self._features: tuple[Tensor, Tensor, Tensor] | None = None
+        self._corrected: _Corrected | None = None
 
     def advance(self, luma: Luma) -> None:
         """Makes this the current frame."""
         self.motion.advance(luma)
-        with torch.inference_mode():
-            # Already channels-last: permuting is a view, where a copy would take 1 ms.
-            picture = torch.from_numpy(luma.small_rgb).to(self._device).float().div_(255)
-            self._features = self._network.encoder(picture.permute(2, 0, 1)[None])
-        self._picture = luma.small_rgb
-        self._colours = colour_index(luma.small_rgb)
-        self._sights.append(
-            _Sight(seq=luma.info.seq, picture=luma.small_rgb, key=self._features[2])
-        )
+        self._features = None
+        self._now_ns = luma.info.captured_ns
+        self._sights.append(_Sight(seq=luma.info.seq, picture=luma.small_rgb))
 
     def holds(self, seq: int) -> bool:
         """True when frame `seq` can become the anchor."""
@@ -139,7 +158,8 @@ class MaskCorrector:
             self._results = None
         with torch.inference_mode():
             cells = mask_cells(torch.from_numpy(masks).to(self._device)[:, None])
-            memory = self._network.memory(sight.key, cells.flatten(0, 1)[None])
+            memory = self._network.memory(self._key(sight), cells.flatten(0, 1)[None])
+        self._corrected = None
         self._anchor = _Anchor(
             sight=sight,
             masks=masks,
@@ -154,9 +174,12 @@ class MaskCorrector:
         wanted: for each prompt whether its anchor's mask is worth something; where it is not
         the last result is carried on as it is, with an expected overlap of 1.
         """
-        anchor = self._anchor
-        if anchor is None or self._features is None:
+        anchor, last = self._anchor, self._corrected
+        if anchor is None or not self._sights:
             raise ModelError("expected an anchor and a frame before masks are asked for")
+        if last is not None and last.stands(wanted, self._now_ns - self._rest_ns):
+            assert self._results is not None
+            return carried(self._results, self.motion.previous_origins()), last.quality
         origins = self.motion.origins(anchor.sight.seq)
         held = carried(anchor.masks, origins)
         if self._results is None:
@@ -170,9 +193,12 @@ class MaskCorrector:
             evidence = self._evidence(anchor, origins, held, masks)
             unlike, found = self._found(anchor, origins)
             for index in (n for n, here in enumerate(wanted) if here):
-                masks[index], quality[index] = self._corrected(
+                masks[index], quality[index] = self._correct(
                     evidence[index], unlike, found[:, 4 * index : 4 * index + 4]
                 )
+        self._corrected = _Corrected(
+            at_ns=self._now_ns, wanted=tuple(wanted), quality=tuple(quality)
+        )
         return masks, tuple(quality)
 
     def settle(self, results: Mask) -> None:
@@ -183,11 +209,33 @@ class MaskCorrector:
     def forget_result(self, index: int) -> None:
         """Lets the prompt of this index start from its anchor's mask alone."""
         self._forgotten.add(index)
+        self._corrected = None
 
     def _sight(self, seq: int) -> _Sight:
         if seq in self._kept:
             return self._kept[seq]
         return next(sight for sight in self._sights if sight.seq == seq)
+
+    def _seen(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The features of the current frame."""
+        if self._features is None:
+            self._features = self._encoded(self._sights[-1].picture)
+        return self._features
+
+    def _key(self, sight: _Sight) -> Tensor:
+        if sight.key is None:
+            now = sight is self._sights[-1]
+            sight.key = (self._seen() if now else self._encoded(sight.picture))[2]
+        return sight.key
+
+    @torch.inference_mode()
+    def _encoded(self, picture: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
+        # Already channels-last: permuting is a view, where a copy would take 1 ms.
+        levels = torch.from_numpy(picture).to(self._device).float().div_(255)
+        features: tuple[Tensor, Tensor, Tensor] = self._network.encoder(
+            levels.permute(2, 0, 1)[None]
+        )
+        return features
 
     def _evidence(self, anchor: _Anchor, origins: Field, held: Mask, before: Mask) -> Mask:
         """float32 [P, 4, h, w], see CorrectionNetwork.correct.
@@ -195,29 +243,29 @@ class MaskCorrector:
         The result before counts half: it has what was found on the way, but also what was
         lost, and alone it makes tracks drift and then jump with the next anchor.
         """
-        error = colour_error(anchor.sight.picture, origins, self._picture)
+        picture = self._sights[-1].picture
+        colours = colour_index(picture)
+        error = colour_error(anchor.sight.picture, origins, picture)
         evidence = np.empty((len(held), 4, *held.shape[1:]), np.float32)
         evidence[:, 3] = error
         for index, odds in enumerate(anchor.odds):
             np.multiply(held[index], 2, out=evidence[index, 0])
             np.add(before[index], held[index], out=evidence[index, 1])
-            evidence[index, 2] = odds.of(self._colours)
+            evidence[index, 2] = odds.of(colours)
         evidence[:, :2] -= 1
         return evidence
 
     @torch.inference_mode()
     def _found(self, anchor: _Anchor, origins: Field) -> tuple[Tensor, Tensor]:
-        assert self._features is not None
         origin = torch.from_numpy(cells_of(origins)).to(self._device)[None]
-        return self._network.read(self._features[2], anchor.memory, origin)
+        return self._network.read(self._seen()[2], anchor.memory, origin)
 
     @torch.inference_mode()
-    def _corrected(
+    def _correct(
         self, evidence: Mask, unlike: Tensor, found: Tensor
     ) -> tuple[npt.NDArray[np.float32], float]:
         """One prompt's mask [h, w] and quality. Four at once take longer than one by one."""
-        assert self._features is not None
-        quarter, eighth, _ = self._features
+        quarter, eighth, _ = self._seen()
         planes = torch.from_numpy(evidence).to(self._device)[None]
         logits, quality = self._network.correct(quarter, eighth, unlike, found, planes)
         mask: npt.NDArray[np.float32] = torch.sigmoid(logits)[0].cpu().numpy()

@@ -44,6 +44,7 @@ class Propagator:
         self._previous_small: npt.NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._grid: Field = np.zeros((0, 0, 2), np.float32)
         self._mask_grid: Field = self._grid
+        self._previous_origins: Field | None = None
 
     def reset(self) -> None:
         """Forgets every frame; the next one starts anew."""
@@ -69,6 +70,7 @@ class Propagator:
     def advance(self, luma: Luma) -> None:
         """Makes this the current frame; starts anew when it does not follow the last one."""
         small = _shrunk(luma.small)
+        self._previous_origins = None
         if self._previous is None or not self.continues(luma):
             self.reset()
             self._grid, self._mask_grid = grid(*small.shape), grid(*luma.small.shape)
@@ -111,8 +113,12 @@ class Propagator:
         return self._history[-1][1]
 
     def previous_origins(self) -> Field:
-        """As `origins`, of the frame before the current one; the first frame's are its own."""
-        return enlarged(self.flow, self._mask_grid)
+        """As `origins`, of the frame before the current one; the first frame's are its own.
+
+        The same array for the whole of a frame."""
+        if self._previous_origins is None:
+            self._previous_origins = enlarged(self.flow, self._mask_grid)
+        return self._previous_origins
 
     def carry(self, mask: npt.NDArray[np.float32], from_seq: int) -> npt.NDArray[np.float32]:
         """The mask as it lies in the current frame, a new array.

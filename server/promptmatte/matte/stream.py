@@ -61,7 +61,10 @@ class MatteStream:
     def __init__(self, config: PipelineConfig, *, device: str = "cpu") -> None:
         self._config = config
         self._corrector = MaskCorrector(
-            load_correction_network(), history_frames=config.history_frames, device=device
+            load_correction_network(),
+            history_frames=config.history_frames,
+            rest_ns=round(1e9 / config.correction_hz),
+            device=device,
         )
         self._edges = EdgeRefiner()
         self._presence = Presence()
