@@ -27,7 +27,8 @@ from machine import machine
 from promptmatte.config import PipelineConfig
 from promptmatte.evaluation.baselines import PlainChain, StaleMask
 from promptmatte.frame import Frame, FrameInfo
-from promptmatte.matte.correction import MaskCorrector, load_correction_network
+from promptmatte.matte.correction import MaskCorrector
+from promptmatte.matte.correction_engine import load_correction
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.luma import Luma
 from promptmatte.matte.masks import masks_of
@@ -110,7 +111,7 @@ def measure(size_hw: tuple[int, int], prompts: int, rounds: int) -> dict[str, ob
 
 def stages(played: Played, rounds: int, times: Times) -> None:
     """Each stage of the matte loop by itself."""
-    corrector = MaskCorrector(load_correction_network(), history_frames=CONFIG.history_frames)
+    corrector = MaskCorrector(load_correction(), history_frames=CONFIG.history_frames)
     edges = EdgeRefiner()
     count = 0
     for index in range(rounds + WARM_UP):

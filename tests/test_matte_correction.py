@@ -7,7 +7,9 @@ import pytest
 import torch
 from promptmatte.config import PipelineConfig
 from promptmatte.errors import ModelError
-from promptmatte.matte.correction import MaskCorrector, load_correction_network
+from promptmatte.matte.correction import MaskCorrector
+from promptmatte.matte.correction_engine import load_correction
+from promptmatte.matte.correction_weights import load_correction_network
 from promptmatte.matte.luma import Luma
 from promptmatte.matte.propagation import Propagator, carried
 from promptmatte.training.moving_clips import MovingClip
@@ -29,7 +31,7 @@ def seen(clip: MovingClip, count: int) -> list[tuple[Luma, Mask]]:
 
 
 def new_corrector(device: str = "cpu") -> MaskCorrector:
-    return MaskCorrector(load_correction_network(), history_frames=8, device=device)
+    return MaskCorrector(load_correction(device=device), history_frames=8)
 
 
 def followed(corrector: MaskCorrector, frames: list[tuple[Luma, Mask]]) -> list[Mask]:
@@ -106,9 +108,7 @@ def test_a_new_anchor_is_blended_with_the_track_before() -> None:
 
 def test_between_corrections_the_last_result_is_carried_on() -> None:
     frames = seen(shipped_clip(1), 8)
-    resting = MaskCorrector(
-        load_correction_network(), history_frames=8, rest_ns=FRAME_NS + FRAME_NS // 2
-    )
+    resting = MaskCorrector(load_correction(), history_frames=8, rest_ns=FRAME_NS + FRAME_NS // 2)
     results = followed(resting, frames[:5])  # 0, 2 and 4 are corrected
     resting.advance(frames[5][0])
     masks, quality = resting.masks([True])

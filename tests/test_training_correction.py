@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from promptmatte.errors import ConfigError, DataError
-from promptmatte.matte.correction import load_correction_network
+from promptmatte.matte.correction_engine import OnnxCorrection, load_correction
+from promptmatte.matte.correction_weights import load_correction_network
 from promptmatte.training.clip_store import ClipStore, StoredClip, drawn_clip, rendered
 from promptmatte.training.correction import CorrectionConfig, CorrectionTrainer
 from promptmatte.training.correction_samples import degraded, draw_batch
@@ -138,7 +139,9 @@ def test_training_learns_goes_on_and_writes_weights(tmp_path: Path, clip: Stored
     assert steps == [7, 8, 9, 10, 11, 12]
     losses = json.loads((tmp_path / "losses.json").read_text())
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
-    network = load_correction_network(second.write_weights())
+    weights = second.write_weights()
+    assert isinstance(load_correction(weights=weights), OnnxCorrection)
+    network = load_correction_network(weights)
     parameters = dict(network.named_parameters())
     assert all(torch.isfinite(value).all() for value in parameters.values())
 

@@ -2,72 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from promptmatte.errors import ModelError
 from promptmatte.matte.colour_odds import ColourOdds, colour_index
-from promptmatte.matte.correction_network import STRIDE, CorrectionNetwork, mask_cells
+from promptmatte.matte.correction_engine import CorrectionEngine, Features
+from promptmatte.matte.correction_network import STRIDE
 from promptmatte.matte.luma import Luma
 from promptmatte.matte.propagation import Field, Propagator, carried
 
 Mask = npt.NDArray[np.float32]
-FORMAT = "promptmatte-correction-1"
 UNLIKE_LEVELS = 64
 """Mean difference of colour, of 255, from which two pixels are not alike at all."""
 
 
-def load_correction_network(path: Path | None = None) -> CorrectionNetwork:
-    """The network of a weights file, by default the shipped one; ModelError."""
-    path = path or Path(__file__).parent / "weights" / "correction.safetensors"
-    network = CorrectionNetwork()
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = (file.metadata() or {}).get("format")
-            if found != FORMAT:
-                raise ModelError(f"expected {path} to be {FORMAT}; got {found!r}")
-            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"expected the weights that correct carried masks in {path}; {error}: "
-            "install promptmatte again"
-        ) from error
-    return network.float().eval().fused()
-
-
-def save_correction_network(
-    network: CorrectionNetwork, path: Path, metadata: dict[str, Any]
-) -> None:
-    """Writes fp16 weights with metadata (JSON values) in the file."""
-    tensors = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": FORMAT, "metadata": json.dumps(metadata)})
-    partial.replace(path)
-
-
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Sight:
-    """What is kept of a frame, as it may become an anchor: its small picture and, once they
-    were asked for, its keys."""
+    """What is kept of a frame, as it may become an anchor."""
 
     seq: int
     picture: npt.NDArray[np.uint8]
-    key: Tensor | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -76,7 +37,7 @@ class _Anchor:
 
     sight: _Sight
     masks: Mask
-    memory: tuple[Tensor, Tensor]
+    memory: tuple[Any, Any]
     odds: list[ColourOdds]
 
 
@@ -109,16 +70,14 @@ class MaskCorrector:
 
     def __init__(
         self,
-        network: CorrectionNetwork,
+        engine: CorrectionEngine,
         *,
         history_frames: int,
         rest_ns: int = 0,
-        device: str = "cpu",
     ) -> None:
         self.motion = Propagator(history_frames=history_frames)
         self._rest_ns = rest_ns
-        self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._device = device
+        self._engine = engine
         self._sights: deque[_Sight] = deque(maxlen=history_frames)
         self._kept: dict[int, _Sight] = {}
         self.reset()
@@ -131,7 +90,7 @@ class MaskCorrector:
         self._anchor: _Anchor | None = None
         self._results: Mask | None = None
         self._forgotten: set[int] = set()
-        self._features: tuple[Tensor, Tensor, Tensor] | None = None
+        self._features: Features | None = None
         self._corrected: _Corrected | None = None
 
     def advance(self, luma: Luma) -> None:
@@ -156,14 +115,13 @@ class MaskCorrector:
         sight = self._sight(seq)
         if self._results is not None and len(self._results) != len(masks):
             self._results = None
-        with torch.inference_mode():
-            cells = mask_cells(torch.from_numpy(masks).to(self._device)[:, None])
-            memory = self._network.memory(self._key(sight), cells.flatten(0, 1)[None])
+        seen = sight is self._sights[-1]
+        features = self._seen() if seen else self._engine.features(sight.picture)
         self._corrected = None
         self._anchor = _Anchor(
             sight=sight,
             masks=masks,
-            memory=memory,
+            memory=self._engine.memory(features, masks),
             odds=[ColourOdds(sight.picture, mask) for mask in masks],
         )
 
@@ -190,12 +148,13 @@ class MaskCorrector:
                 masks[index] = held[index]
         quality = [1.0] * len(masks)
         if any(wanted):
-            evidence = self._evidence(anchor, origins, held, masks)
-            unlike, found = self._found(anchor, origins)
-            for index in (n for n, here in enumerate(wanted) if here):
-                masks[index], quality[index] = self._correct(
-                    evidence[index], unlike, found[:, 4 * index : 4 * index + 4]
-                )
+            which = [index for index, here in enumerate(wanted) if here]
+            evidence = self._evidence(anchor, origins, held, masks, which)
+            masks[which], found = self._engine.correct(
+                self._seen(), anchor.memory, cells_of(origins), evidence, which
+            )
+            for index, value in zip(which, found.tolist(), strict=True):
+                quality[index] = value
         self._corrected = _Corrected(
             at_ns=self._now_ns, wanted=tuple(wanted), quality=tuple(quality)
         )
@@ -216,60 +175,30 @@ class MaskCorrector:
             return self._kept[seq]
         return next(sight for sight in self._sights if sight.seq == seq)
 
-    def _seen(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The features of the current frame."""
+    def _seen(self) -> Features:
+        """What there is to know of the current frame."""
         if self._features is None:
-            self._features = self._encoded(self._sights[-1].picture)
+            self._features = self._engine.features(self._sights[-1].picture)
         return self._features
 
-    def _key(self, sight: _Sight) -> Tensor:
-        if sight.key is None:
-            now = sight is self._sights[-1]
-            sight.key = (self._seen() if now else self._encoded(sight.picture))[2]
-        return sight.key
-
-    @torch.inference_mode()
-    def _encoded(self, picture: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
-        # Already channels-last: permuting is a view, where a copy would take 1 ms.
-        levels = torch.from_numpy(picture).to(self._device).float().div_(255)
-        features: tuple[Tensor, Tensor, Tensor] = self._network.encoder(
-            levels.permute(2, 0, 1)[None]
-        )
-        return features
-
-    def _evidence(self, anchor: _Anchor, origins: Field, held: Mask, before: Mask) -> Mask:
-        """float32 [P, 4, h, w], see CorrectionNetwork.correct.
+    def _evidence(
+        self, anchor: _Anchor, origins: Field, held: Mask, before: Mask, which: Sequence[int]
+    ) -> Mask:
+        """float32 [W, 4, h, w] for these prompts, see CorrectionNetwork.correct.
 
         The result before counts half: it has what was found on the way, but also what was
         lost, and alone it makes tracks drift and then jump with the next anchor.
         """
         picture = self._sights[-1].picture
         colours = colour_index(picture)
-        error = colour_error(anchor.sight.picture, origins, picture)
-        evidence = np.empty((len(held), 4, *held.shape[1:]), np.float32)
-        evidence[:, 3] = error
-        for index, odds in enumerate(anchor.odds):
-            np.multiply(held[index], 2, out=evidence[index, 0])
-            np.add(before[index], held[index], out=evidence[index, 1])
-            evidence[index, 2] = odds.of(colours)
+        evidence = np.empty((len(which), 4, *held.shape[1:]), np.float32)
+        evidence[:, 3] = colour_error(anchor.sight.picture, origins, picture)
+        for planes, index in zip(evidence, which, strict=True):
+            np.multiply(held[index], 2, out=planes[0])
+            np.add(before[index], held[index], out=planes[1])
+            planes[2] = anchor.odds[index].of(colours)
         evidence[:, :2] -= 1
         return evidence
-
-    @torch.inference_mode()
-    def _found(self, anchor: _Anchor, origins: Field) -> tuple[Tensor, Tensor]:
-        origin = torch.from_numpy(cells_of(origins)).to(self._device)[None]
-        return self._network.read(self._seen()[2], anchor.memory, origin)
-
-    @torch.inference_mode()
-    def _correct(
-        self, evidence: Mask, unlike: Tensor, found: Tensor
-    ) -> tuple[npt.NDArray[np.float32], float]:
-        """One prompt's mask [h, w] and quality. Four at once take longer than one by one."""
-        quarter, eighth, _ = self._seen()
-        planes = torch.from_numpy(evidence).to(self._device)[None]
-        logits, quality = self._network.correct(quarter, eighth, unlike, found, planes)
-        mask: npt.NDArray[np.float32] = torch.sigmoid(logits)[0].cpu().numpy()
-        return mask, float(torch.sigmoid(quality))
 
 
 def colour_error(

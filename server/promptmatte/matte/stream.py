@@ -12,7 +12,8 @@ from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.frame import Frame, FrameInfo, Matte
 from promptmatte.matte.change import is_blind, is_cut
-from promptmatte.matte.correction import MaskCorrector, load_correction_network
+from promptmatte.matte.correction import MaskCorrector
+from promptmatte.matte.correction_engine import load_correction
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.matte.foreground import premultiplied_foreground
 from promptmatte.matte.luma import Luma
@@ -61,10 +62,9 @@ class MatteStream:
     def __init__(self, config: PipelineConfig, *, device: str = "cpu") -> None:
         self._config = config
         self._corrector = MaskCorrector(
-            load_correction_network(),
+            load_correction(device=device),
             history_frames=config.history_frames,
             rest_ns=round(1e9 / config.correction_hz),
-            device=device,
         )
         self._edges = EdgeRefiner()
         self._presence = Presence()

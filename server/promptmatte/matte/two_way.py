@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from promptmatte.matte.correction import Mask, MaskCorrector, load_correction_network
+from promptmatte.matte.correction import Mask, MaskCorrector
+from promptmatte.matte.correction_engine import load_correction
 from promptmatte.matte.luma import Luma
 
 DECISION = 3.0
@@ -22,7 +23,7 @@ class TwoWayMasks:
 
     def __init__(self, *, history_frames: int, device: str = "cpu") -> None:
         self._corrector = MaskCorrector(
-            load_correction_network(), history_frames=history_frames, device=device
+            load_correction(device=device), history_frames=history_frames
         )
 
     def between(self, lumas: Sequence[Luma], first: Mask, last: Mask | None) -> list[Mask]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import Tensor
 
-from promptmatte.errors import ModelError
 from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
+from promptmatte.onnx_session import OnnxSession
 
 PICTURE = "frame"
 OUTPUTS = ("pixels", "summary")
-WEIGHTS_KEY = "weights_sha256"
 
 
 class ImageEncoder(Protocol):
@@ -46,29 +43,12 @@ class OnnxEncoder:
     """The same network in ONNX Runtime, on as many threads as torch has; ModelError."""
 
     def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Threads that spin while they wait would take the cores from the matte of every frame.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise ModelError(f"expected {path} to be an encoder; {error}") from error
+        self._session = OnnxSession(path, threads=torch.get_num_threads())
 
     def belongs_to(self, weights: Path) -> bool:
         """True if it was made from this weights file."""
-        known = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY)
-        return bool(known == sha256_of(weights))
+        return self._session.belongs_to(weights)
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> ImageFeatures:
         found, summary = self._session.run(OUTPUTS, {PICTURE: pixels[None]})
         return ImageFeatures(pixels=torch.from_numpy(found), summary=torch.from_numpy(summary))
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,10 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from promptmatte.errors import ConfigError
-from promptmatte.matte.correction import save_correction_network
 from promptmatte.matte.correction_network import CorrectionNetwork
+from promptmatte.matte.correction_weights import (
+    load_correction_network,
+    save_correction_network,
+)
 from promptmatte.training.clip_store import StoredClip
 from promptmatte.training.correction_samples import CorrectionBatch, draw_batch
+from promptmatte.training.export import export_correction
 from promptmatte.training.mixed_precision import mixed_precision
 from promptmatte.training.run import TrainingRun, cosine, descend, warm_up
 
@@ -77,9 +81,10 @@ class CorrectionTrainer(TrainingRun[CorrectionBatch]):
         self._optimizer.load_state_dict(state["optimizer"])
 
     def write_weights(self) -> Path:
-        """Writes correction.safetensors (fp16) and returns its path."""
+        """Writes correction.safetensors (fp16), and the same in ONNX beside it; its path."""
         path = self._folder / "correction.safetensors"
         save_correction_network(self.network, path, {**asdict(self.config), "steps": self.step})
+        export_correction(load_correction_network(path), path)
         return path
 
     def run(self, clips: list[StoredClip], *, progress: Callable[[int, float], None]) -> None:
