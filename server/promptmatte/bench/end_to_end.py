@@ -189,10 +189,10 @@ def status_of(client: ClientSession) -> dict[str, Any]:
 
 def _read(client: ClientSession, seconds: float) -> Seen:
     """Takes mattes for so long."""
-    seen, out = Seen(), None
+    seen = Seen()
     began_s = time.monotonic()
     while time.monotonic() - began_s < seconds:
-        matte = client.latest_matte(GONE_S, out=out)
+        matte = client.latest_matte(GONE_S)
         if matte is None:
             raise PromptMatteError(f"expected mattes; none came for {GONE_S:g} s")
         seen.latencies_ms.append((time.monotonic_ns() - matte.info.captured_ns) / 1e6)

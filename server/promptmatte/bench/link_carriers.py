@@ -192,7 +192,7 @@ class IceoryxCarrier:
                 sample = publisher.loan_slice_uninit(byte_count)
                 place = (ctypes.c_uint8 * byte_count).from_address(sample.payload_ptr)
                 for view, source in zip(
-                    _split(np.frombuffer(place, np.uint8), load), arrays, strict=True
+                    _split(np.ctypeslib.as_array(place), load), arrays, strict=True
                 ):
                     np.copyto(view, source)
                 ctypes.c_int64.from_address(sample.payload_ptr).value = stamp_ns

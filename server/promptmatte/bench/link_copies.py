@@ -49,9 +49,9 @@ def measure(load: Load, rounds: int) -> list[Cell]:
             time.sleep(0.01)
         for turn in range(rounds + WARM_UP):
             slot, matte = slots[turn % SLOTS], load.matte(sent, seq=turn, stamp_ns=0)
-            in_ms, _ = timed_ms(lambda slot=slot: copy_into(slot, sent))
-            out_ms, _ = timed_ms(lambda slot=slot: copied(slot))
-            send_ms, _ = timed_ms(lambda matte=matte: server.send_matte(matte))
+            in_ms, _ = timed_ms(copy_into, slot, sent)
+            out_ms, _ = timed_ms(copied, slot)
+            send_ms, _ = timed_ms(server.send_matte, matte)
             read_ms, got = timed_ms(client.latest_matte)
             if got is None or (turn == rounds and not same(got, sent)):
                 raise LinkError("a matte was lost or changed on its way through shared memory")

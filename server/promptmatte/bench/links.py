@@ -169,8 +169,8 @@ def _one_by_one(
         if turn == WARM_UP and not all(map(np.array_equal, found[1], expected)):
             raise LinkError("expected the matte that was sent; another came")
         slot = slots[turn % len(slots)]
-        in_ms, _ = timed_ms(lambda slot=slot: link_copies.copy_into(slot, expected))
-        out_ms, _ = timed_ms(lambda slot=slot: link_copies.copied(slot))
+        in_ms, _ = timed_ms(link_copies.copy_into, slot, expected)
+        out_ms, _ = timed_ms(link_copies.copied, slot)
         latencies_ms.append((now_ns - found[0]) / 1e6)
         memcpy_ms.append(in_ms + out_ms)
     return latencies_ms[WARM_UP:], memcpy_ms[WARM_UP:]

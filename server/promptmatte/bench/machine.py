@@ -20,17 +20,20 @@ def machine(*packages: str) -> dict[str, str]:
 
 
 def _commit() -> str:
+    # What is installed below somebody else's checkout is not part of it.
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    return _git("rev-parse", "--short", "HEAD") if tracked else "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git says of this folder; empty where it fails or there is none."""
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=False,
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
         )
-    except OSError:  # no git here
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _version(package: str) -> str:

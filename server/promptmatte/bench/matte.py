@@ -23,7 +23,7 @@ from promptmatte.bench.percentiles import percentiles, timed_ms
 from promptmatte.bench.report import Cell, Report, Table
 from promptmatte.bench.size import size_text
 from promptmatte.config import PipelineConfig
-from promptmatte.evaluation.baselines import PlainChain, StaleMask
+from promptmatte.evaluation.baselines import Baseline, PlainChain, StaleMask
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.matte.correction import MaskCorrector, load_correction_network
 from promptmatte.matte.edges import EdgeRefiner
@@ -165,7 +165,7 @@ def stages(played: Played, rounds: int, times: Times) -> None:
 def whole(played: Played, rounds: int, times: Times, ious: Times) -> None:
     """A whole step, and the peers."""
     stream = MatteStream(CONFIG)
-    peers = {"enlarge": StaleMask([0.3]), "chain": PlainChain([0.3])}
+    peers: dict[str, Baseline] = {"enlarge": StaleMask([0.3]), "chain": PlainChain([0.3])}
     for index in range(rounds + WARM_UP):
         frame, anchor = played.frame(index), played.arrived(index)
         if anchor is not None:

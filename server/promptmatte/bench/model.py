@@ -16,7 +16,7 @@ from promptmatte.bench.usage import usage_of
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models import load_model
 from promptmatte.models.choice import ModelChoice
-from promptmatte.models.protocol import Model, Scene
+from promptmatte.models.protocol import Decoded, Model, Scene
 from promptmatte.prompts import Prompt, PromptSet
 
 ROUNDS = 50
@@ -33,7 +33,7 @@ def report(
     rounds: int = ROUNDS,
 ) -> Report:
     """The stages of one model."""
-    load_ms, model = timed_ms(lambda: load_model(choice))
+    load_ms, model = timed_ms(load_model, choice)
     rows = measure(model, size_hw, rounds)
     used = usage_of(os.getpid())
     return Report(
@@ -63,14 +63,14 @@ def measure(model: Model, size_hw: tuple[int, int], rounds: int) -> list[list[Ce
     for turn in range(rounds + WARM_UP):
         info = FrameInfo(stream_id=1, seq=turn, pts_ns=0, captured_ns=time.monotonic_ns())
         frame = Frame(info=info, pixels=seen[turn % len(seen)])
-        encode_ms, scene = timed_ms(lambda frame=frame: _encoded(model, frame))
+        encode_ms, scene = timed_ms(_encoded, model, frame)
         times.setdefault("encode", []).append(encode_ms)
         for count, prompts in sets.items():
             embedding = model.embed(prompts)
-            ms, _ = timed_ms(lambda s=scene, e=embedding: model.decode(s, e))
+            ms, _ = timed_ms(model.decode, scene, embedding)
             times.setdefault(f"decode {count} prompt{'s' * (count > 1)}", []).append(ms)
         new = PromptSet(prompts=_prompts([model.words[turn % len(model.words)]]))
-        ms, _ = timed_ms(lambda s=scene, new=new: model.decode(s, model.embed(new)))
+        ms, _ = timed_ms(_prompted, model, scene, new)
         times.setdefault("prompt change", []).append(ms)
     return [
         [model.name, model.device, stage, *percentiles(values[WARM_UP:], digits=2)]
@@ -80,6 +80,10 @@ def measure(model: Model, size_hw: tuple[int, int], rounds: int) -> list[list[Ce
 
 def _prompts(texts: tuple[str, ...] | list[str]) -> tuple[Prompt, ...]:
     return tuple(Prompt(text=text) for text in texts)
+
+
+def _prompted(model: Model, scene: Scene, prompts: PromptSet) -> Decoded:
+    return model.decode(scene, model.embed(prompts))
 
 
 def _encoded(model: Model, frame: Frame) -> Scene:

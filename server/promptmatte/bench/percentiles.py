@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 PERCENTILES = (50, 95, 99)
+
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
-def timed_ms(action: Callable[[], T]) -> tuple[float, T]:
+def timed_ms(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[float, T]:
     """Milliseconds the action took, and its result."""
     start_ns = perf_counter_ns()
-    result = action()
+    result = action(*args, **kwargs)
     return (perf_counter_ns() - start_ns) / 1e6, result
 
 

@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _command() -> str:
-    """What was typed, without the option that only says where to write."""
+    """What was typed."""
     return f"promptmatte {shlex.join(sys.argv[1:])}"
 
 

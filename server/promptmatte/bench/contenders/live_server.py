@@ -50,7 +50,8 @@ class LiveServer:
             if matte is None:
                 raise PromptMatteError(f"expected a matte within {PATIENCE_S:g} s; none came")
         ms = (time.perf_counter_ns() - start_ns) / 1e6
-        return Answer(alpha=matte.alpha[..., 0] / np.float32(255), milliseconds=ms)
+        alpha = np.asarray(matte.alpha[..., 0], np.float32) / np.float32(255)
+        return Answer(alpha=alpha, milliseconds=ms)
 
     def _show(self, pixels: npt.NDArray[np.uint8]) -> int:
         self._seq += 1

@@ -120,6 +120,8 @@ class Contender:
 
     def _ended(self) -> PeerError:
         """What to say when the worker has ended before its time."""
+        with suppress(subprocess.TimeoutExpired):  # so that its last words are there
+            self._process.wait(END_TIMEOUT_S)
         self._told.seek(0)
         told = self._told.read()[-TOLD_BYTES:].decode("utf-8", "replace").strip()
         return PeerError(f"expected an answer; the process ended: {told or 'it said nothing'}")

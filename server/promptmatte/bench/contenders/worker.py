@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 Mask = Callable[[Any], Any]
@@ -81,7 +82,7 @@ def clipseg() -> tuple[Mask, str, tuple[str, ...]]:
 
 
 def sam2() -> tuple[Mask, str, tuple[str, ...]]:
-    """Sam2Model of the default config, which is Hiera tiny at 1024 pixels, a point on every frame."""
+    """Sam2Model of the default config, Hiera tiny at 1024 pixels, a point on every frame."""
     import torch
     from transformers import Sam2Config, Sam2Model
 
@@ -90,9 +91,7 @@ def sam2() -> tuple[Mask, str, tuple[str, ...]]:
     point, label = torch.full((1, 1, 1, 2), 512.0), torch.ones(1, 1, 1, dtype=torch.int64)
 
     def mask(picture: Any) -> Any:
-        found = model(
-            pixel_values=_square(picture, 1024), input_points=point, input_labels=label
-        )
+        found = model(pixel_values=_square(picture, 1024), input_points=point, input_labels=label)
         return _enlarged(found.pred_masks[:, 0, :1].sigmoid(), picture)
 
     return mask, RANDOM, ("transformers", "torch")
@@ -122,14 +121,12 @@ def sam3() -> tuple[Mask, str, tuple[str, ...]]:
 
 def robust_video_matting() -> tuple[Mask, str, tuple[str, ...]]:
     """MattingNetwork on MobileNetV3, its recurrent state kept, half the size inside."""
-    import torch
-
-    try:
-        from model import MattingNetwork
-    except ImportError as error:
+    if find_spec("model") is None:
         raise ImportError(
             "no package of the registry has RobustVideoMatting: put a checkout of it on PYTHONPATH"
-        ) from error
+        )
+    import torch
+    from model import MattingNetwork
 
     torch.manual_seed(0)
     model = MattingNetwork("mobilenetv3", pretrained_backbone=False).eval()
@@ -145,6 +142,8 @@ def robust_video_matting() -> tuple[Mask, str, tuple[str, ...]]:
 
 def embedded() -> tuple[Mask, str, tuple[str, ...]]:
     """PromptMatte's default model on every frame, as cut does with a picture."""
+    import numpy as np
+
     from promptmatte.config import PipelineConfig
     from promptmatte.frame import Frame, FrameInfo
     from promptmatte.matte.still import still_matte
@@ -159,7 +158,7 @@ def embedded() -> tuple[Mask, str, tuple[str, ...]]:
     def mask(picture: Any) -> Any:
         frame = Frame(info=info, pixels=picture)
         matte = still_matte(model, model.encode(frame), frame, prompts, config=PipelineConfig())
-        return matte.alpha[..., 0] / 255
+        return np.asarray(matte.alpha[..., 0], np.float32) / 255
 
     return mask, "real, in its package", ("onnxruntime", "torch")
 
