@@ -107,7 +107,7 @@ def report(
         command=command,
         title="Matte loop",
         about=f"What a frame costs between two encodes, on one thread, {rounds} test pictures, "
-        "nothing else running. A keyframe (the true mask) comes every 6th frame, 4 frames late. "
+        "no encode beside it. A keyframe (the true mask) comes every 6th frame, 4 frames late. "
         "enlarge (the old mask enlarged) and chain (it moved along the flow from frame to frame) "
         "are what other keyers do, on the same keyframes in the same run. IoU: mean overlap with "
         "the truth.",
