@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from composites import Composite, composites
-from machine import machine
+from promptmatte.bench.machine import machine
 from promptmatte.commands.cut_best import about_edge
 from promptmatte.config import PipelineConfig
 from promptmatte.frame import Frame, FrameInfo

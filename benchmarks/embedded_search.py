@@ -27,7 +27,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from machine import machine
+from promptmatte.bench.machine import machine
 from promptmatte.controls import MatteControls
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models.embedded import EmbeddedModel, encoder_path, load_network, save_weights

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
 from playwright.sync_api import sync_playwright
+from promptmatte.bench.machine import machine
 from promptmatte.errors import PromptMatteError
 from promptmatte.links import open_client_link
 from promptmatte.links.protocol import ClientLink

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from machine import machine
+from promptmatte.bench.machine import machine
 from promptmatte.models.device import choose_device
 from promptmatte.models.sam import SamNetwork
 from promptmatte.models.sam.architecture import sam_of

@@ -18,7 +18,7 @@ import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from machine import machine
+from promptmatte.bench.machine import machine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "touchdesigner"))
 from show_runner import ShowRunner

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from promptmatte.bench.contenders import process
 from promptmatte.errors import DataError
 from red_model import RedModel
 
@@ -38,7 +39,6 @@ import numpy as np
 
 print("a message on stdout", flush=True)
 os.write(1, b"INFO: and another, from C")
-__version__ = "fake"
 
 
 class SelfieSegmentation:
@@ -71,8 +71,11 @@ def worker(part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
     package = tmp_path / "fake" / "mediapipe"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(FAKE_MEDIAPIPE, encoding="utf-8")
+    facts = package.with_name("mediapipe-0.dist-info")
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mediapipe\nVersion: 0\n")
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    return [sys.executable, str(part("contenders").WORKER)]
+    return [sys.executable, str(process.WORKER), *process.MEDIAPIPE]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,7 @@ def test_measures_all_groups_and_writes_what_was_asked_for(
     assert (row["group"], row["dataset"], row["file"]) == ("portraits", "human290", "34.png")
     assert (row["size"], row["confidence"]) == ("64x48", 0.9)
     assert row["share"] == pytest.approx(900 / (48 * 64), abs=1e-4)
-    assert result["versions"]["peer mediapipe"] == "fake"
+    assert result["versions"]["peer mediapipe"] == "0"
     assert {"device", "commit", "threads", "confidence_floor"} <= set(result)
 
     table = files[1].read_text(encoding="utf-8").splitlines()
@@ -192,7 +195,7 @@ def test_the_channel_to_the_worker_carries_only_masks(part: Any, worker: list[st
         assert list(peer.names) == NAMES[1:]
         for size_hw in ((5, 7), (200, 301), (1, 1)):
             pixels = rng.integers(0, 256, (*size_hw, 3), dtype=np.uint8)
-            found = peer.answers(pixels)
+            found = peer.masks(pixels)
             red = pixels[..., 0] > pixels[..., 1].astype(int) + 80
             np.testing.assert_array_equal(found["MediaPipe general"].mask, red)
             assert found["MediaPipe landscape"].mask.all()
@@ -214,7 +217,9 @@ def test_a_worker_that_cannot_start_is_reported_in_its_own_words(
 def test_a_worker_that_ends_early_is_reported(part: Any) -> None:
     contenders = part("contenders")
     short = (
-        'import struct, sys; hello = b\'{"models": ["a"], "versions": {}}\';'
+        "import json, struct, sys;"
+        'facts = {"models": ["a"], "weights": {}, "versions": {}, "pid": 1};'
+        "hello = json.dumps(facts).encode();"
         "sys.stdout.buffer.write(struct.pack('<I', len(hello)) + hello)"
     )
     large = np.zeros((1000, 1000, 3), np.uint8)
@@ -222,16 +227,15 @@ def test_a_worker_that_ends_early_is_reported(part: Any) -> None:
         contenders.MediaPipe([sys.executable, "-c", short]) as peer,
         pytest.raises(contenders.PeerError, match="said nothing"),
     ):
-        peer.answers(large)
+        peer.masks(large)
     peer.close()
 
 
-def test_without_uv_the_remedy_is_named(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    contenders = part("contenders")
-    monkeypatch.setattr(contenders.shutil, "which", lambda name: None)
-    monkeypatch.setattr(contenders.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(contenders.PeerError, match="pip install uv"):
-        contenders.worker_command()
+def test_without_uv_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.shutil, "which", lambda name: None)
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(process.PeerError, match="pip install uv"):
+        process.command_for(process.MEDIAPIPE)
 
 
 def test_the_real_mediapipe_answers_every_picture_alone(
@@ -249,7 +253,7 @@ def test_the_real_mediapipe_answers_every_picture_alone(
     one, two = rng.integers(0, 256, (2, 90, 120, 3), dtype=np.uint8)
     with peer:
         assert list(peer.names) == NAMES[1:]
-        first, _, again = peer.answers(one), peer.answers(two), peer.answers(one)
+        first, _, again = peer.masks(one), peer.masks(two), peer.masks(one)
     for name in peer.names:
         np.testing.assert_array_equal(first[name].mask, again[name].mask)
 

@@ -29,6 +29,7 @@ from typing import Any
 
 import cv2
 import torch
+from promptmatte.bench.machine import machine
 from promptmatte.controls import MatteControls
 from promptmatte.errors import PromptMatteError
 from promptmatte.evaluation import iou
@@ -36,8 +37,6 @@ from promptmatte.models import load_model
 from promptmatte.models.choice import MODEL_NAMES, ModelChoice
 from rich.console import Console
 from rich.progress import track
-
-from benchmarks.machine import machine
 
 from .cases import SMALLEST_SHARE, Pixels, Place, places
 from .contenders import Answer, MediaPipe, Ours
@@ -76,7 +75,7 @@ def run(options: argparse.Namespace, worker: Sequence[str] | None) -> None:
     with MediaPipe(worker) as peer:
 
         def ask(pixels: Pixels) -> dict[str, Answer]:
-            return ours.answers(pixels) | peer.answers(pixels)
+            return ours.answers(pixels) | peer.masks(pixels)
 
         names = [ours.name, *peer.names]
         ask(found[0].case().pixels)

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.machine import machine
 from promptmatte.models.embedded import EmbeddedModel, weights_path
 from promptmatte.training.datasets import Dataset, load_datasets
-
-from benchmarks.machine import machine
 
 from .contestants import Contestants
 from .held_out import held_out_cases

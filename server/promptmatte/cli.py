@@ -10,6 +10,7 @@ from promptmatte_shm.errors import ShmError
 
 from promptmatte import __version__
 from promptmatte.commands import (
+    bench,
     config,
     conformance,
     control,
@@ -39,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         demo, serve, web, config, service, control, top, cut, points, models, evaluate, train, td,
-        doctor, conformance,
+        doctor, conformance, bench,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser

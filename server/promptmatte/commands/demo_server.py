@@ -36,6 +36,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll()
@@ -78,6 +83,16 @@ class DemoServer:
             folder=folder,
         )
         self._client = ClientSession(session)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._child.pid
+
+    @property
+    def client(self) -> ClientSession:
+        """The session's other end, which belongs to this object."""
+        return self._client
 
     def wait_until_running(self) -> None:
         """Returns when frames come in; PromptMatteError when it ends or takes too long."""

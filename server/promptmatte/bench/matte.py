@@ -1,31 +1,29 @@
-"""Times and overlap of the matte loop, stage by stage, beside what others do between encodes.
+"""The matte loop by itself, stage by stage, beside what others do between two encodes.
 
-    python benchmarks/matte_loop.py [--rounds N] > matte_loop.json
-
-The test pictures (photographs in motion) are played; every 6th frame's true mask comes 4
-frames late, as from a model with 5 encodes a second at 30 fps and 120 ms. shrink,
-motion+encode, correct and edges are the stages of one frame, anchor comes on top when one
-arrives; total is a whole MatteStream.step, in a run of its own. Peers in the same run:
-enlarge is the least that any keyer does, the old mask enlarged; chain moves it along DIS
-FAST flow at 480 px, frame by frame. iou: the mean overlap of each with the truth.
+The test pictures are played; every 6th frame's true mask comes 4 frames late, as from a model with
+5 encodes a second at 30 fps and 120 ms. shrink, motion+encode, correct and edges are the stages of
+one frame, anchor comes on top when one arrives; whole step is MatteStream.step, in a run of its
+own. Peers in the same run: enlarge is the least that any keyer does, the old mask enlarged; chain
+moves it along DIS FAST flow at 480 px, frame by frame.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from machine import machine
+
+from promptmatte.bench.machine import machine
+from promptmatte.bench.percentiles import percentiles, timed_ms
+from promptmatte.bench.report import Cell, Report, Table
+from promptmatte.bench.size import size_text
 from promptmatte.config import PipelineConfig
-from promptmatte.evaluation.baselines import PlainChain, StaleMask
+from promptmatte.evaluation.baselines import Baseline, PlainChain, StaleMask
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.matte.correction import MaskCorrector
 from promptmatte.matte.correction_engine import load_correction
@@ -41,6 +39,8 @@ SIZES_HW = ((288, 512), (540, 960), (1080, 1920))
 EVERY, LATE = 6, 4
 MASK_SIDE_PX = 480
 WARM_UP = 12
+ROUNDS = 150
+COLUMNS = ("size", "prompts", "stage", "p50 ms", "p95 ms", "p99 ms", "IoU")
 CONFIG = PipelineConfig()
 
 T = TypeVar("T")
@@ -49,9 +49,8 @@ Times = dict[str, list[float]]
 
 def timed(times: Times, stage: str, action: Callable[[], T]) -> T:
     """What the action returns; its milliseconds are noted."""
-    start = time.perf_counter()
-    result = action()
-    times[stage].append(1e3 * (time.perf_counter() - start))
+    ms, result = timed_ms(action)
+    times[stage].append(ms)
     return result
 
 
@@ -91,22 +90,55 @@ class Played:
         return Anchor(info=info, at=info, decoded=decoded, prompts=self._prompts)
 
 
-def measure(size_hw: tuple[int, int], prompts: int, rounds: int) -> dict[str, object]:
-    """Milliseconds of each stage and mean overlap, of one frame size and number of prompts."""
+def report(
+    command: str,
+    *,
+    sizes_hw: Sequence[tuple[int, int]] = SIZES_HW,
+    prompt_counts: Sequence[int] = (1, 4),
+    rounds: int = ROUNDS,
+) -> Report:
+    """The stages of each size and number of prompts."""
+    rows = [
+        row
+        for size_hw in sizes_hw
+        for count in prompt_counts
+        for row in measure(size_hw, count, rounds)
+    ]
+    return Report(
+        command=command,
+        title="Matte loop",
+        about=f"What a frame costs between two encodes, on one thread, {rounds} test pictures, "
+        "no encode beside it. A keyframe (the true mask) comes every 6th frame, 4 frames late. "
+        "enlarge (the old mask enlarged) and chain (it moved along the flow from frame to frame) "
+        "are what other keyers do, on the same keyframes in the same run. IoU: mean overlap with "
+        "the truth.",
+        machine=machine("numpy", "opencv-python", "torch"),
+        tables=[Table(title="Stages of a frame", columns=COLUMNS, rows=rows)],
+        raw={"rounds": rounds, "threads": {"opencv": cv2.getNumThreads(), "torch": 1}},
+    )
+
+
+def measure(size_hw: tuple[int, int], prompts: int, rounds: int) -> list[list[Cell]]:
+    """The rows of one frame size and number of prompts."""
     times: Times = defaultdict(list)
     ious: Times = defaultdict(list)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the matte thread of a Pipeline
-    stages(Played(size_hw, prompts), rounds, times)
-    whole(Played(size_hw, prompts), rounds, times, ious)
-    return {
-        "size": f"{size_hw[1]}x{size_hw[0]}",
-        "prompts": prompts,
-        "ms": {
-            stage: percentiles(values[min(WARM_UP, len(values) // 2) :])
-            for stage, values in times.items()
-        },
-        "iou": {name: round(float(np.mean(values)), 3) for name, values in ious.items()},
-    }
+    try:
+        stages(Played(size_hw, prompts), rounds, times)
+        whole(Played(size_hw, prompts), rounds, times, ious)
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        [
+            size_text(size_hw),
+            prompts,
+            stage,
+            *percentiles(values[min(WARM_UP, len(values) // 2) :]),
+            round(float(np.mean(ious[stage])), 3) if stage in ious else None,
+        ]
+        for stage, values in times.items()
+    ]
 
 
 def stages(played: Played, rounds: int, times: Times) -> None:
@@ -134,12 +166,12 @@ def stages(played: Played, rounds: int, times: Times) -> None:
 def whole(played: Played, rounds: int, times: Times, ious: Times) -> None:
     """A whole step, and the peers."""
     stream = MatteStream(CONFIG)
-    peers = {"enlarge": StaleMask([0.3]), "chain": PlainChain([0.3])}
+    peers: dict[str, Baseline] = {"enlarge": StaleMask([0.3]), "chain": PlainChain([0.3])}
     for index in range(rounds + WARM_UP):
         frame, anchor = played.frame(index), played.arrived(index)
         if anchor is not None:
             stream.anchor(anchor.info, anchor.decoded, anchor.prompts)
-        matte = timed(times, "total", lambda: stream.step(frame))  # noqa: B023
+        matte = timed(times, "whole step", lambda: stream.step(frame))  # noqa: B023
         alphas = {
             name: timed(times, name, lambda: peer.step(frame, anchor))  # noqa: B023
             for name, peer in peers.items()
@@ -147,7 +179,7 @@ def whole(played: Played, rounds: int, times: Times, ious: Times) -> None:
         if matte is None:
             continue
         truth = played.truth(index)
-        ious["total"].append(overlap(np.asarray(matte.alpha[..., 0], np.uint8), truth))
+        ious["whole step"].append(overlap(np.asarray(matte.alpha[..., 0], np.uint8), truth))
         for name, alpha in alphas.items():
             if alpha is not None:
                 ious[name].append(overlap(alpha[0], truth))
@@ -157,29 +189,3 @@ def overlap(alpha: npt.NDArray[np.uint8], truth: npt.NDArray[np.bool_]) -> float
     """IoU at half alpha."""
     found = alpha >= 128
     return float((found & truth).sum() / max(1, (found | truth).sum()))
-
-
-def percentiles(values: list[float]) -> dict[str, float]:
-    """p50, p95 and p99."""
-    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 95, 99)}
-
-
-def main() -> None:
-    """Prints the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=150)
-    rounds = parser.parse_args().rounds
-    report = {
-        "benchmark": "matte_loop",
-        **machine(),
-        "opencv": cv2.__version__,
-        "torch": torch.__version__,
-        "threads": [cv2.getNumThreads(), torch.get_num_threads()],
-        "rounds": rounds,
-        "runs": [measure(size, prompts, rounds) for size in SIZES_HW for prompts in (1, 4)],
-    }
-    print(json.dumps(report, indent=2))
-
-
-if __name__ == "__main__":
-    main()
