@@ -29,9 +29,10 @@ def matte_of(seq: int, info: FrameInfo, size_hw: tuple[int, int] = MATTE_HW) -> 
     )  # fmt: skip
 
 
-def fault_of_matte(matte: Matte) -> str | None:
-    """What is not as `matte_of` made it."""
-    wanted = matte_of(matte.info.seq, matte.info, matte.size_hw)
+def fault_of_matte(matte: Matte, number: int | None = None) -> str | None:
+    """What is not as `matte_of` made it; number: what it was made of, its own seq by itself."""
+    seq = matte.info.seq if number is None else number
+    wanted = matte_of(seq, matte.info, matte.size_hw)
     if (matte.fill is None) != (wanted.fill is None):
         return f"matte {matte.info.seq}: a fill too much or too few"
     if not np.array_equal(matte.alpha, wanted.alpha):
