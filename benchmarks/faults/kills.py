@@ -53,7 +53,7 @@ def kill_readers(count: int, rng: np.random.Generator) -> Result:
     name = free_session()
     with worker("write", name, 0.002) as writer, Watch(f"shm:{name}", fault_of_matte) as watch:
         for _ in range(count):
-            with worker("read", name, 1) as reader:
+            with worker("read", f"shm:{name}", 1) as reader:
                 time.sleep(rng.uniform(0, LONGEST_LIFE_S))
                 result.tried += 1
                 killed_ns = time.monotonic_ns()
@@ -61,7 +61,7 @@ def kill_readers(count: int, rng: np.random.Generator) -> Result:
             came_ns = watch.right_after(killed_ns)
             if came_ns is not None and watch.link.request({"command": "ping"}, timeout_s=10.0)["ok"]:
                 result.recovered_after((came_ns - killed_ns) / 1e6)
-        with worker("read", name, 1) as last:
+        with worker("read", f"shm:{name}", 1) as last:
             told = told_at_end(last)
         writer.communicate("")
     result.looked_at = watch.looked_at + told["looked_at"]

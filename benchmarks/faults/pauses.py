@@ -64,7 +64,7 @@ def pause_readers(count: int, rng: np.random.Generator) -> Result:
     with (
         worker("write", name, 0.002) as writer,
         Watch(f"shm:{name}", fault_of_matte) as watch,
-        worker("read", name, 1) as reader,
+        worker("read", f"shm:{name}", 1) as reader,
     ):
         for _ in range(count):
             time.sleep(rng.uniform(0, LONGEST_LIFE_S))

@@ -15,6 +15,7 @@ WORD = 2**64 - 1
 
 SIZES_HW = ((96, 160), (120, 160), (90, 124), (64, 64), (144, 256), (97, 131))
 FORMATS = tuple(PixelFormat)
+STEADY_FRAMES = 30
 BLOCK_PX, BLOCKS = 4, 16
 
 Pixels = npt.NDArray[Any]
@@ -56,8 +57,11 @@ def _places(count: int) -> npt.NDArray[np.uint64]:
 
 def scene(seq: int, info: FrameInfo, every: int) -> Frame:
     """The frame of this number: a still picture whose brightness and row of blocks tell the
-    number. Size and format change with every so many frames, or never with 0."""
+    number. Size and format change with every so many frames, or never with 0; with 1 they change
+    with each frame of a second and stay for the next second."""
     turn = seq // every if every else 0
+    if every == 1 and seq // STEADY_FRAMES % 2:
+        turn = seq // STEADY_FRAMES
     size_hw = SIZES_HW[turn % len(SIZES_HW)]
     form = FORMATS[turn % len(FORMATS)] if every else PixelFormat.RGB8
     levels = _still(size_hw) + np.uint8(seq * 5 % 32)

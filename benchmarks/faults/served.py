@@ -40,35 +40,34 @@ class Served:
     """The server makes mattes of scenes that a process sends over shared memory, 30 a second,
     and both links are read; closed at the end of a with block.
 
-    every: as `scene` has it. entry: how the server's process begins. source: whether there is to
-    be one from the start.
+    every: as `scene` has it. entry: how the server's process begins. start: the server, too.
     """
 
     def __init__(
         self, *options: object, every: int = 0, entry: tuple[str, ...] = ("-m", "promptmatte"),
-        fps: float = FPS,
+        fps: float = FPS, start: bool = True, log: Path | None = None,
     ) -> None:  # fmt: skip
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self.log = self.folder / "log"
+        self.log = log or self.folder / "log"
         self.session, self.port = free_session(), free_port()
         self.addresses = (f"shm:{self.session}", f"zmq:tcp://127.0.0.1:{self.port}")
         self.options = (
             "--source", self.addresses[0], "--out", self.addresses[1], "--prompt", "person",
             "--fill", "picture", *options,
         )  # fmt: skip
-        self._entry, self.every, self._fps = entry, every, fps
+        self._entry, self._every, self._fps, self._start = entry, every, fps, start
         self.watches: list[Watch] = []
 
     def __enter__(self) -> Served:
         try:
-            self.source = self._stack.enter_context(self.new_source())
+            self.start_source()
             for address in self.addresses:
-                watch = Watch(address, look_with(self.every))
+                watch = Watch(address, look_with(self._every))
                 self.watches.append(watch)
                 self._stack.callback(watch.close)
-            self.process = self._stack.enter_context(self.new_server())
-            self.status()
+            if self._start:
+                self.start()
         except BaseException:
             self._stack.close()
             raise
@@ -77,13 +76,20 @@ class Served:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def new_source(self) -> Any:
+    def start_source(self) -> None:
         """Another process that sends scenes."""
-        return worker("send", self.session, self.every, self._fps)
+        sender = worker("send", self.session, self._every, self._fps)
+        self.source = self._stack.enter_context(sender)
 
-    def new_server(self) -> Any:
-        """Another server with the same options."""
-        return serving(self.log, *self.options, entry=self._entry)
+    def start(self) -> None:
+        """Another server with the same options, at work."""
+        server = serving(self.log, *self.options, entry=self._entry)
+        self.process = self._stack.enter_context(server)
+        self.status()
+
+    def beside(self, *options: object) -> Any:
+        """A further server, whose words are in the same log."""
+        return serving(self.log, *options)
 
     def status(self) -> dict[str, Any]:
         """Its status, once it has made mattes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -13,12 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from promptmatte.clock import RealClock
+from promptmatte.errors import LinkError
+from promptmatte.links import open_client_link
 from promptmatte.recording.recorder import Recorder
 from promptmatte.recording.target import RecordingTarget
-from promptmatte_shm import ClientSession, FrameInfo, ServerSession, ShmError
+from promptmatte_shm import ClientSession, FrameInfo, ServerSession
 
 from benchmarks.faults.picture import fault_of_matte, matte_of, scene
 from benchmarks.faults.recorded import pair
+
+PROMPTS = ("person", "sky", "red car", "hair", "tree")
 
 over = threading.Event()
 
@@ -46,26 +52,37 @@ def write(name: str, pause_s: str) -> None:
                 return
 
 
-def read(name: str, check: str) -> None:
-    """A reader that also makes requests and tells at the end what it saw; check: 1 or 0."""
-    looked_at, wrong, last = 0, 0, -1
-    with ClientSession(name) as client:
-        while not over.is_set():
-            matte = client.latest_matte(0.05)
-            if matte is None:
-                continue
-            if looked_at == 0:
-                ready()
-            looked_at += 1
-            if check == "1":
-                wrong += fault_of_matte(matte) is not None or matte.info.seq <= last
-                last = matte.info.seq
-            if looked_at % 10 == 0:
-                try:
-                    client.request({"command": "ping"}, timeout_s=5.0)
-                except ShmError as error:
-                    print(error, file=sys.stderr)
+def read(address: str, check: str, rest_s: str = "0") -> None:
+    """A reader that also makes requests and tells at the end what it saw; check: 1 or 0; with a
+    rest after each matte it is a slow one."""
+    looked_at, wrong, last, link = 0, 0, -1, open_client_link(address)
+    while not over.wait(float(rest_s)):
+        matte = link.latest_matte(0.05)
+        if matte is None:
+            continue
+        if looked_at == 0:
+            ready()
+        looked_at += 1
+        if check == "1":
+            wrong += fault_of_matte(matte) is not None or matte.info.seq <= last
+            last = matte.info.seq
+        if looked_at % 10 == 0:
+            with contextlib.suppress(LinkError):  # a server that has just been stopped
+                link.request({"command": "ping"}, timeout_s=5.0)
+    link.close()
     print(json.dumps({"looked_at": looked_at, "wrong": wrong}), flush=True)
+
+
+def prompt(address: str) -> None:
+    """Changes the prompts as fast as answers come, and tells at the end how many were taken."""
+    link, taken, refused = open_client_link(address), 0, 0
+    ready()
+    while not over.is_set():
+        text = PROMPTS[(taken + refused) % len(PROMPTS)]
+        reply = link.request({"command": "prompt", "prompts": [{"text": text}]}, timeout_s=10.0)
+        taken, refused = taken + reply["ok"], refused + (not reply["ok"])
+    link.close()
+    print(json.dumps({"taken": taken, "refused": refused}), flush=True)
 
 
 def send(name: str, every: str, fps: str) -> None:
@@ -94,8 +111,6 @@ def record(path: str) -> None:
 
 def hold(port: str) -> None:
     """A thief: takes a TCP port and listens."""
-    import socket
-
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int(port)))
@@ -105,7 +120,7 @@ def hold(port: str) -> None:
 
 
 ROLES: dict[str, Callable[..., None]] = {
-    role.__name__: role for role in (write, read, send, record, hold)
+    role.__name__: role for role in (write, read, prompt, send, record, hold)
 }
 
 
