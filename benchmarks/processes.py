@@ -19,7 +19,7 @@ from promptmatte.links import open_client_link
 from promptmatte.links.protocol import ClientLink
 
 ROOT = Path(__file__).parents[1]
-SHM = Path("/dev/shm")
+SHM = Path("/dev/shm")  # noqa: S108  where Linux keeps it
 PATIENCE_S = 120.0
 END_S = 60.0
 
@@ -110,13 +110,18 @@ def serving(
         yield process
 
 
+def said_in(log: Path) -> str:
+    """The words in a log; nothing for one that is no file (a device may have no end)."""
+    return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+
+
 def at_work(process: subprocess.Popen[str], address: str, log: Path) -> dict[str, Any]:
     """The status of a server once it has made mattes; RuntimeError with its words if it ends."""
     link = open_client_link(address)
 
     def look() -> dict[str, Any] | None:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {log.read_text(encoding='utf-8')}")
+            raise RuntimeError(f"the server ended: {said_in(log)}")
         try:
             status = status_of(link)
         except PromptMatteError:

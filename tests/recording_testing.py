@@ -13,6 +13,7 @@ from promptmatte.frame import Frame, FrameInfo, Matte
 
 from benchmarks.faults.recorded import SIZE_HW, Pixels, read_video
 
+
 def noise(seq: int, *, captured_ns: int) -> tuple[Frame, Matte]:
     """A frame and its matte that no codec makes small."""
     rng = np.random.default_rng(seq)

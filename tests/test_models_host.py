@@ -244,7 +244,9 @@ def test_a_model_short_of_memory_is_given_up_before_a_smaller_one_loads(
     assert "no smaller model" in it.failures[0]
 
 
-def test_the_embedded_model_stays_where_there_is_no_smaller_one(stage: Callable[..., Stage]) -> None:
+def test_the_embedded_model_stays_where_there_is_no_smaller_one(
+    stage: Callable[..., Stage],
+) -> None:
     it = stage(ModelChoice(device="cpu"))
     it.host.start()
     it.settled()
@@ -260,7 +262,10 @@ def test_the_last_resort_is_the_embedded_model_on_the_processor(
 ) -> None:
     monkeypatch.setattr("promptmatte.models.host.choose_device", lambda device: device)
     steps = list(smaller_choices(ModelChoice(name="mobile-sam", device="cuda", precision="fp16")))
-    assert [(step.name, step.device) for step in steps] == [("embedded", "cuda"), ("embedded", "cpu")]
+    assert [(step.name, step.device) for step in steps] == [
+        ("embedded", "cuda"),
+        ("embedded", "cpu"),
+    ]
     own = ModelChoice(device="cuda", weights=Path("own.safetensors"))
     assert list(smaller_choices(own)) == [ModelChoice(device="cpu", weights=own.weights)]
 

@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--only NAME ...] [--scale 1.0] [--seed N] [--json FILE]
 
 At scale 1 each process is killed 200 times and 100,000 writes are torn, twice over; this takes
-about two hours on two cores. Faults come at random moments that follow from the seed. Prints a row a
-kind as it is done; the exit code is 1 if any fault was not recovered from or any matte was wrong.
+hours on two cores. Faults come at random moments that follow from the seed. Prints a row a kind as
+it is done; the exit code is 1 if any fault was not recovered from or any matte was wrong.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _numbers(path: Path) -> list[int]:
     return [number_in(rgba[..., 3]) for _, rgba in read_video(path)] if path.exists() else []
 
 
-def fill_the_log(count: int, rng: np.random.Generator) -> Result:  # noqa: ARG001  as all kinds
+def fill_the_log(count: int, rng: np.random.Generator) -> Result:
     """A real server that records, whose log is a full disk and whose recording meets one too."""
     result = Result(fault="log and recording on a full disk")
     for _ in range(count):

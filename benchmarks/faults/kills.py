@@ -59,7 +59,10 @@ def kill_readers(count: int, rng: np.random.Generator) -> Result:
                 killed_ns = time.monotonic_ns()
                 kill(reader)
             came_ns = watch.right_after(killed_ns)
-            if came_ns is not None and watch.link.request({"command": "ping"}, timeout_s=10.0)["ok"]:
+            if (
+                came_ns is not None
+                and watch.link.request({"command": "ping"}, timeout_s=10.0)["ok"]
+            ):
                 result.recovered_after((came_ns - killed_ns) / 1e6)
         with worker("read", f"shm:{name}", 1) as last:
             told = told_at_end(last)
@@ -87,7 +90,9 @@ def kill_recorders(count: int, rng: np.random.Generator) -> Result:
             numbers = _numbers(newest)
             result.looked_at += len(numbers)
             wrong = [n for place, n in enumerate(numbers) if n != place % 256]
-            result.wrong += [f"{newest.name}: picture {number} out of its place" for number in wrong]
+            result.wrong += [
+                f"{newest.name}: picture {number} out of its place" for number in wrong
+            ]
             if numbers:
                 result.recovered_after(1e3 * (time.monotonic() - begun_s))
     return result

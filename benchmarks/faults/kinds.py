@@ -13,7 +13,7 @@ from benchmarks.faults.result import Result
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """function: does so many of them at moments that a generator gives. possible: on this system."""
+    """function: does so many, at moments that a generator gives. possible: on this system."""
 
     function: Callable[[int, np.random.Generator], Result]
     count: int

@@ -17,7 +17,7 @@ UNUSABLE = 2
 REFUSALS = 2
 
 
-def steal_before_start(count: int, rng: np.random.Generator) -> Result:  # noqa: ARG001  as all kinds
+def steal_before_start(count: int, _rng: np.random.Generator) -> Result:
     """A second server whose port is taken. Recovered: it ends with exit code 2 and one line that
     names the port, and the first one, which has another port, goes on."""
     result = Result(fault="port taken before the start")
@@ -38,7 +38,7 @@ def steal_before_start(count: int, rng: np.random.Generator) -> Result:  # noqa:
     return result
 
 
-def steal_between_starts(count: int, rng: np.random.Generator) -> Result:  # noqa: ARG001
+def steal_between_starts(count: int, _rng: np.random.Generator) -> Result:
     """A supervised server is killed, the port is taken before it is back, and let go again after
     the server was refused twice. Recovered: both links, by themselves."""
     result = Result(fault="port stolen between two starts")

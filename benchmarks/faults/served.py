@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from promptmatte.frame import FrameInfo, Matte
+from promptmatte.frame import Matte
 from promptmatte.sources.conversion import as_rgb8
 
 from benchmarks.faults.picture import scene
 from benchmarks.faults.result import Result
 from benchmarks.faults.watch import PATIENCE_S, Watch
 from benchmarks.faults.workers import worker
-from benchmarks.processes import at_work, free_port, free_session, serving, until
+from benchmarks.processes import at_work, free_port, free_session, said_in, serving, until
 
 FPS = 30.0
 
@@ -26,7 +26,7 @@ def look_with(every: int) -> Any:
 
     def look(matte: Matte) -> str | None:
         seq = matte.info.seq
-        wanted = as_rgb8(scene(seq, FrameInfo(stream_id=1, seq=seq, pts_ns=0, captured_ns=0), every))
+        wanted = as_rgb8(scene(seq, matte.info, every))
         if matte.alpha.shape[:2] != wanted.size_hw:
             return f"matte {seq}: expected a size of {wanted.size_hw}; got {matte.alpha.shape}"
         if matte.fill is None or not np.array_equal(matte.fill, wanted.pixels):
@@ -110,7 +110,7 @@ class Served:
 
     def said(self) -> str:
         """The server's words so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        return said_in(self.log)
 
     def until_status(self, look: Any) -> dict[str, Any]:
         """The first status that look is pleased with."""

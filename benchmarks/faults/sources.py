@@ -33,12 +33,12 @@ def lose_sources(count: int, rng: np.random.Generator) -> Result:
     return result
 
 
-def change_every_second(count: int, rng: np.random.Generator) -> Result:
+def change_every_second(count: int, _rng: np.random.Generator) -> Result:
     """Size and format of the frames change every second."""
     return _change(count, every=STEADY_FRAMES, fault="another size and format every second")
 
 
-def change_every_frame(count: int, rng: np.random.Generator) -> Result:
+def change_every_frame(count: int, _rng: np.random.Generator) -> Result:
     """Size and format change with every frame of every other second. While they do there may be
     no mattes at all, as each change wants a keyframe of its own; none may be wrong."""
     return _change(count, every=1, fault="another size and format every frame")
