@@ -97,14 +97,18 @@ def status_of(link: ClientLink) -> dict[str, Any]:
 
 @contextmanager
 def serving(
-    log: Path, *options: object, entry: tuple[str, ...] = ("-m", "promptmatte")
+    log: Path,
+    *options: object,
+    entry: tuple[str, ...] = ("-m", "promptmatte"),
+    threads: int | None = 1,
 ) -> Iterator[subprocess.Popen[str]]:
-    """`promptmatte serve` with these options, its words in the log; not waited for."""
+    """`promptmatte serve` with these options, its words in the log; not waited for. threads: of
+    OpenMP, None for as many as it wants."""
     with (
         log.open("a", encoding="utf-8") as output,
         started(
             *entry, "serve", *options, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
         ) as process,
     ):  # fmt: skip
         yield process
