@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +13,37 @@ from promptmatte_shm import FrameInfo
 from promptmatte_shm.ring import RingReader
 
 from benchmarks.faults import torn
-from benchmarks.faults.__main__ import main, run
+from benchmarks.faults.__main__ import main
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.picture import fault_of_matte, matte_of
 from benchmarks.faults.result import COLUMNS, Result
+from benchmarks.faults.served import Served
 
 FEW = {"torn": 2000, "torn-race": 2000, "clock": 2, "memory": 6, "readers": 4, "prompts-shm": 2,
        "prompts-zmq": 2, "kill-writer": 3, "kill-reader": 3, "pause-server": 2}  # fmt: skip
 """How many in a test, where it is not one."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in KINDS])
-def test_the_show_goes_on(name: str) -> None:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Callable[[], Served]]:
+    """The one server that several kinds of faults are done to, once one has wanted it."""
+    with ExitStack() as stack:
+        started: list[Served] = []
+
+        def start() -> Served:
+            if not started:
+                started.append(stack.enter_context(Served()))
+            return started[0]
+
+        yield start
+
+
+@pytest.mark.parametrize("name", sorted(KINDS, key=lambda name: KINDS[name].served))
+def test_the_show_goes_on(name: str, shared: Callable[[], Served]) -> None:
     kind = KINDS[name]
     if not kind.possible:
         pytest.skip("not on this system")
-    result = run(kind, FEW.get(name, 1) / kind.count, seed=3)
+    result = kind.run(FEW.get(name, 1), seed=3, served=shared() if kind.served else None)
     assert result.wrong == []
     assert result.recovered == result.tried >= FEW.get(name, 1)
     assert result.looked_at > 0

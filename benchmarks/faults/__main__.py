@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.faults.kinds import KINDS, Kind
 from benchmarks.faults.result import COLUMNS, Result
 from benchmarks.machine import machine
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(kind: Kind, scale: float, seed: int) -> Result:
     """So large a share of a kind's faults, one at least."""
-    return kind.function(max(1, round(kind.count * scale)), np.random.default_rng(seed))
+    return kind.run(max(1, round(kind.count * scale)), seed)
 
 
 def told(result: Result) -> Result:

@@ -14,16 +14,16 @@ from benchmarks.faults.workers import told_at_end, worker
 
 SLOW_REST_S = 0.5
 COUNT_S = 2.0
-PROMPTERS_A_LINK = 3
+PROGRAMS = 3
 LAST = "the last prompt"
 
 
-def crowd_readers(count: int, rng: np.random.Generator) -> Result:
+def crowd_readers(count: int, rng: np.random.Generator, served: Served) -> Result:
     """So many readers, on both links in turn, every other one slow, the others stuck (stopped
     wherever they are). Recovered: those during whose presence both watches had a new right matte;
     the note has the server's mattes a second before and with the crowd."""
     result = Result(fault="slow and stuck readers")
-    with Served() as served, ExitStack() as stack:
+    with ExitStack() as stack:
         alone = _mattes_a_second(served)
         stuck = []
         for number in range(count):
@@ -50,40 +50,37 @@ def _mattes_a_second(served: Served) -> float:
     return float((served.status()["mattes_out"] - before) / (time.monotonic() - begun_s))
 
 
-def change_prompts_by_mailbox(count: int, rng: np.random.Generator) -> Result:
+def change_prompts_by_mailbox(count: int, _rng: np.random.Generator, served: Served) -> Result:
     """For so many seconds by shared memory."""
-    return _change_prompts(count, 0, "prompt changes by shared memory", rng)
+    return _change_prompts(count, served, 0, "prompt changes by shared memory")
 
 
-def change_prompts_by_zmq(count: int, rng: np.random.Generator) -> Result:
+def change_prompts_by_zmq(count: int, _rng: np.random.Generator, served: Served) -> Result:
     """For so many seconds by ZeroMQ."""
-    return _change_prompts(count, 1, "prompt changes by ZeroMQ", rng)
+    return _change_prompts(count, served, 1, "prompt changes by ZeroMQ")
 
 
-def _change_prompts(seconds: int, link: int, fault: str, _rng: np.random.Generator) -> Result:
+def _change_prompts(seconds: int, served: Served, link: int, fault: str) -> Result:
     """Three programs change the prompts as fast as they are answered. Tried: changes; recovered:
     those that were taken, provided that mattes went on each second and the prompt that is set last
     is the one that shows."""
     result = Result(fault=fault)
-    with Served() as served:
-        with ExitStack() as stack:
-            address = served.addresses[link]
-            programs = [
-                stack.enter_context(worker("prompt", address)) for _ in range(PROMPTERS_A_LINK)
-            ]
-            begun_s = time.monotonic()
-            going_on = True
-            for _ in range(seconds):
-                since_ns = time.monotonic_ns()
-                time.sleep(1.0)
-                going_on &= all(watch.right_after(since_ns) for watch in served.watches)
-            told = [told_at_end(program) for program in programs]
-            lasted_s = time.monotonic() - begun_s
-        taken = sum(program["taken"] for program in told)
-        result.tried = taken + sum(program["refused"] for program in told)
-        result.recovered = taken if going_on and _shows_the_last(served, link, result) else 0
-        result.note = f"{result.tried / lasted_s:.0f} changes a second"
-        served.add_to(result)
+    with ExitStack() as stack:
+        address = served.addresses[link]
+        programs = [stack.enter_context(worker("prompt", address)) for _ in range(PROGRAMS)]
+        begun_s = time.monotonic()
+        going_on = True
+        for _ in range(seconds):
+            since_ns = time.monotonic_ns()
+            time.sleep(1.0)
+            going_on &= all(watch.right_after(since_ns) for watch in served.watches)
+        told = [told_at_end(program) for program in programs]
+        lasted_s = time.monotonic() - begun_s
+    taken = sum(program["taken"] for program in told)
+    result.tried = taken + sum(program["refused"] for program in told)
+    result.recovered = taken if going_on and _shows_the_last(served, link, result) else 0
+    result.note = f"{result.tried / lasted_s:.0f} changes a second"
+    served.add_to(result)
     return result
 
 

@@ -84,20 +84,19 @@ def pause_readers(count: int, rng: np.random.Generator) -> Result:
     return result
 
 
-def pause_servers(count: int, rng: np.random.Generator) -> Result:
+def pause_servers(count: int, rng: np.random.Generator, served: Served) -> Result:
     """A real server stopped for up to four seconds, every other time until both links say that
     there is none; recovered: both show a matte of a frame captured after that."""
     result = Result(fault="SIGSTOP of the server")
-    with Served() as served:
-        for turn in range(count):
+    for turn in range(count):
+        time.sleep(rng.uniform(0, LONGEST_LIFE_S))
+        result.tried += 1
+        stop(served.process)
+        if turn % 2 == 0:
+            time.sleep(SILENCE_S)
+            until(lambda: not any(watch.link.status.connected for watch in served.watches))
+        else:
             time.sleep(rng.uniform(0, LONGEST_LIFE_S))
-            result.tried += 1
-            stop(served.process)
-            if turn % 2 == 0:
-                time.sleep(SILENCE_S)
-                until(lambda: not any(watch.link.status.connected for watch in served.watches))
-            else:
-                time.sleep(rng.uniform(0, LONGEST_LIFE_S))
-            served.recovered(result, since_ns=go_on(served.process))
-        served.add_to(result)
+        served.recovered(result, since_ns=go_on(served.process))
+    served.add_to(result)
     return result

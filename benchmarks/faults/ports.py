@@ -17,24 +17,23 @@ UNUSABLE = 2
 REFUSALS = 2
 
 
-def steal_before_start(count: int, _rng: np.random.Generator) -> Result:
+def steal_before_start(count: int, _rng: np.random.Generator, served: Served) -> Result:
     """A second server whose port is taken. Recovered: it ends with exit code 2 and one line that
     names the port, and the first one, which has another port, goes on."""
     result = Result(fault="port taken before the start")
-    with Served() as served:
-        for _ in range(count):
-            port = free_port()
-            with worker("hold", port):
-                result.tried += 1
-                begun_ns = time.monotonic_ns()
-                before = len(served.said())
-                out = f"zmq:tcp://127.0.0.1:{port}"
-                with served.beside("--source", "test:", "--out", out) as second:
-                    code = second.wait(PATIENCE_S)
-                said = served.said()[before:].strip().splitlines()
-                if code == UNUSABLE and len(said) == 1 and str(port) in said[0]:
-                    served.recovered(result, since_ns=begun_ns)
-        served.add_to(result)
+    for _ in range(count):
+        port = free_port()
+        with worker("hold", port):
+            result.tried += 1
+            begun_ns = time.monotonic_ns()
+            before = len(served.said())
+            out = f"zmq:tcp://127.0.0.1:{port}"
+            with served.beside("--source", "test:", "--out", out) as second:
+                code = second.wait(PATIENCE_S)
+            said = served.said()[before:].strip().splitlines()
+            if code == UNUSABLE and len(said) == 1 and str(port) in said[0]:
+                served.recovered(result, since_ns=begun_ns)
+    served.add_to(result)
     return result
 
 

@@ -104,9 +104,11 @@ class Served:
         return True
 
     def add_to(self, result: Result) -> None:
-        """What the watches have seen so far."""
-        result.looked_at += sum(watch.looked_at for watch in self.watches)
-        result.wrong += [fault for watch in self.watches for fault in watch.wrong]
+        """What the watches have seen since the last call."""
+        for watch in self.watches:
+            looked_at, wrong = watch.taken()
+            result.looked_at += looked_at
+            result.wrong += wrong
 
     def said(self) -> str:
         """The server's words so far."""

@@ -16,20 +16,19 @@ LONGEST_GAP_S = 1.0
 CHANGE_FPS = 30
 
 
-def lose_sources(count: int, rng: np.random.Generator) -> Result:
+def lose_sources(count: int, rng: np.random.Generator, served: Served) -> Result:
     """The program that sends the frames is killed, another begins up to a second later, with a
     stream of its own; the server and the readers stay."""
     result = Result(fault="source lost")
-    with Served() as served:
-        for _ in range(count):
-            time.sleep(rng.uniform(0, LONGEST_LIFE_S))
-            result.tried += 1
-            kill(served.source)
-            time.sleep(rng.uniform(0, LONGEST_GAP_S))
-            begun_ns = time.monotonic_ns()
-            served.start_source()
-            served.recovered(result, since_ns=begun_ns)
-        served.add_to(result)
+    for _ in range(count):
+        time.sleep(rng.uniform(0, LONGEST_LIFE_S))
+        result.tried += 1
+        kill(served.source)
+        time.sleep(rng.uniform(0, LONGEST_GAP_S))
+        begun_ns = time.monotonic_ns()
+        served.start_source()
+        served.recovered(result, since_ns=begun_ns)
+    served.add_to(result)
     return result
 
 

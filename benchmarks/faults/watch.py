@@ -32,6 +32,7 @@ class Watch:
         self._order: dict[int, int] = {}
         self._right: deque[tuple[int, int]] = deque(maxlen=4096)
         self._over = threading.Event()
+        self._counting = threading.Lock()
         self._thread = threading.Thread(target=self._read, name="fault-watch", daemon=True)
         self._thread.start()
 
@@ -45,6 +46,13 @@ class Watch:
                     return came_ns
             time.sleep(0.001)
         return None
+
+    def taken(self) -> tuple[int, list[str]]:
+        """How many mattes were looked at and what was wrong since the last call."""
+        with self._counting:
+            taken = self.looked_at, self.wrong
+            self.looked_at, self.wrong = 0, []
+        return taken
 
     def close(self) -> None:
         """Ends it; safe to call twice."""
@@ -65,12 +73,13 @@ class Watch:
                 continue
             came_ns = time.monotonic_ns()
             fault = self._look(matte) or self._backwards(matte)
-            self.looked_at += 1
+            with self._counting:
+                self.looked_at += 1
+                if fault is not None and len(self.wrong) < MOST_COMPLAINTS:
+                    self.wrong.append(fault)
             self.newest = matte
             if fault is None:
                 self._right.append((matte.info.captured_ns, came_ns))
-            elif len(self.wrong) < MOST_COMPLAINTS:
-                self.wrong.append(fault)
 
     def _backwards(self, matte: Matte) -> str | None:
         info = matte.info
