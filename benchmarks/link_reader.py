@@ -1,7 +1,7 @@
 """A reader in a process of its own: python -m benchmarks.link_reader ADDRESS CHANNELS
 
 Answers each line of its input with a line of JSON about the mattes since the line before, and at
-the end of its input with one about all of them.
+the end of its input with one about all of them, which has no latencies.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from promptmatte_shm import FrameInfo
-from promptmatte_shm.ring import RingReader
+from promptmatte_shm.ring import Picture, RingReader
+from promptmatte_shm.segment import aligned
 
 from benchmarks.faults import torn
 from benchmarks.faults.__main__ import main
@@ -53,12 +54,13 @@ def test_the_show_goes_on(name: str, shared: Callable[[], Served]) -> None:
 def test_a_reader_that_does_not_check_the_tickets_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def careless(reader: RingReader) -> object:
-        ticket = reader._segment.words[torn.NEWEST_WORD] + 1  # whatever has been begun
-        stride = torn.PIXELS_AT + -(-reader._slot_bytes // 64) * 64
-        return reader._copy(torn.SLOTS_AT + ticket % torn.SLOTS * stride, None, True, None)
+    class Careless(RingReader):
+        def latest(self) -> Picture | None:
+            ticket = self._segment.words[torn.NEWEST_WORD] + 1  # whatever has been begun
+            stride = torn.PIXELS_AT + aligned(self._slot_bytes)
+            return self._copy(torn.SLOTS_AT + ticket % torn.SLOTS * stride, None, True, None)
 
-    monkeypatch.setattr(RingReader, "latest", careless)
+    monkeypatch.setattr(torn, "RingReader", Careless)
     assert torn.tear_in_turn(200, np.random.default_rng(1)).wrong
 
 
