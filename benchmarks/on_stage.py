@@ -20,8 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,137 +28,48 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import sync_playwright
+from processes import at_work, free_port, free_session, serving, started, status_of
 from promptmatte.bench.machine import machine
-from promptmatte.errors import PromptMatteError
 from promptmatte.links import open_client_link
-from promptmatte.links.protocol import ClientLink
 from pythonosc.udp_client import SimpleUDPClient
+from usage import Usage
 
 PROMPTS = ("person", "sky")
 SAMPLE_S = 10.0
 SCRAPE_S = 5.0
 OSC_HZ = 20.0
 WARM_UP_S = 20.0
+CHANNELS = 4
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-proxy-server")
 
-READER = """\
-import json, os, sys, threading
-from promptmatte.links import open_client_link
-over = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-link = open_client_link(sys.argv[1])
-mattes = backwards = wrong_size = 0
-last = None
-while not over.is_set():
-    matte = link.latest_matte(0.1)
-    if matte is None:
-        continue
-    mattes += 1
-    backwards += last is not None and matte.info.seq <= last
-    last = matte.info.seq
-    wrong_size += matte.alpha.shape[2] != 4
-link.close()
-print(json.dumps({"mattes": mattes, "backwards": backwards, "wrong_size": wrong_size}))
-"""
-
-
-@dataclass(kw_only=True)
-class Usage:
-    """Memory in MB, open files and threads of a process, one value a sample."""
-
-    rss_mb: list[float] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-    threads: list[int] = field(default_factory=list)
-
-    def sample(self, pid: int) -> None:
-        """Looks at the process now."""
-        folder = Path(f"/proc/{pid}")
-        lines = (folder / "status").read_text().splitlines()
-        facts = dict(line.split(":", 1) for line in lines)
-        self.rss_mb.append(int(facts["VmRSS"].split()[0]) / 1024)
-        self.threads.append(int(facts["Threads"]))
-        self.files.append(len(list((folder / "fd").iterdir())))
-
-    def report(self) -> dict[str, Any]:
-        """First, last and most of each; the slope of memory over the second half."""
-        half = self.rss_mb[len(self.rss_mb) // 2 :]
-        minutes = np.arange(len(half)) * SAMPLE_S / 60
-        slope = float(np.polyfit(minutes, half, 1)[0]) if len(half) > 2 else 0.0
-        return {
-            "rss_mb": [round(self.rss_mb[0], 1), round(self.rss_mb[-1], 1)],
-            "rss_mb_most": round(max(self.rss_mb), 1),
-            "rss_mb_a_minute": round(slope, 3),
-            "files": [self.files[0], self.files[-1]],
-            "threads": [self.threads[0], self.threads[-1]],
-        }
-
-
-def free_port() -> int:
-    """A port that nobody has just now, nor the one before and after it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 @contextmanager
-def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process of this Python, ended in the end."""
-    process = subprocess.Popen([sys.executable, *command], text=True, **options)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(60)
-
-
-def status_of(link: ClientLink) -> dict[str, Any]:
-    """What the server says of itself."""
-    status: dict[str, Any] = link.request({"command": "status"}, timeout_s=10.0)["status"]
-    return status
-
-
-@contextmanager
-def serving(source: str, log: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def stage(source: str, log: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server with both links, and its shared-memory address; it has made mattes."""
-    session = f"shm:stage-{secrets.token_hex(4)}"
+    session = f"shm:{free_session()}"
     zmq = f"zmq:tcp://127.0.0.1:{free_port()}"
     words = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
     with (
-        log.open("w") as output,
-        started(
-            "-m", "promptmatte", "serve", "--source", source, *words, "--out", session, "--out",
-            zmq, *options, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        serving(
+            log, "--source", source, *words, "--out", session, "--out", zmq, *options, threads=None
         ) as process,
         ExitStack() as stack,
-    ):  # fmt: skip
-        deadline_s = time.monotonic() + 120
-        while True:
-            try:
-                link = open_client_link(session)
-                ready = status_of(link)["mattes_out"] > 0
-                link.close()
-                if ready:
-                    break
-            except PromptMatteError:
-                pass
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                sys.exit(f"the server did not start: {log.read_text()}")
-            time.sleep(0.5)
-        readers = [
+    ):
+        at_work(process, session, log)
+        process.readers = [  # type: ignore[attr-defined]
             stack.enter_context(
-                started("-c", READER, address, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                started(
+                    "-m", "benchmarks.link_reader", address, CHANNELS,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
             )
             for address in (session, zmq)
-        ]
-        process.readers = readers  # type: ignore[attr-defined]
+        ]  # fmt: skip
         yield process, session
 
 
@@ -197,7 +106,7 @@ def measured(
 
 def plain(source: str, minutes: float, folder: Path) -> dict[str, Any]:
     """The server with its links alone."""
-    with serving(source, folder / "plain.log") as (process, session):
+    with stage(source, folder / "plain.log") as (process, session):
         return measured(process, session, minutes, {})
 
 
@@ -226,7 +135,7 @@ def full(source: str, minutes: float, folder: Path) -> dict[str, Any]:
             except OSError:
                 counts["scrapes_failed"] += 1
 
-    with serving(source, log, *options) as (process, session), browser_on(web) as tab:
+    with stage(source, log, *options) as (process, session), browser_on(web) as tab:
         helpers = [threading.Thread(target=work) for work in (move_controls, scrape)]
         for helper in helpers:
             helper.start()

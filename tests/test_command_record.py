@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
-from recording_testing import number_in, numbered, read_back
+from recording_testing import read_back
 from server_testing import Server, promptmatte, status_of, wait_for
+
+from benchmarks.faults.recorded import number_in, numbered
 
 EVERYTHING = ("--prompt", "person", "--confidence-floor", "1", "--hold", "0", "--invert")
 """A matte that is full everywhere, whatever a network with random weights finds."""

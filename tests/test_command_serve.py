@@ -15,6 +15,8 @@ from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
 from server_testing import Server, next_matte, promptmatte, status_of, wait_for
 
+FULL = Path("/dev/full")
+
 
 def test_two_processes_read_the_same_mattes_by_shm_and_zmq(
     session: str, picture: Path, tiny_weights: Path, tmp_path: Path
@@ -295,3 +297,26 @@ def test_a_report_that_cannot_be_written_is_known_before_the_show(
     done = promptmatte("serve", "--source", picture, "--report", tmp_path / "no" / "report.json")
     assert done.returncode == 2
     assert "folder that exists" in done.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_under_the_log_ends_no_show(
+    session: str, picture: Path, tiny_weights: Path
+) -> None:
+    link = open_client_link(session)
+    with (
+        FULL.open("w") as full,
+        subprocess.Popen(
+            [sys.executable, "-m", "promptmatte", "serve", "--source", picture, "--out", session,
+             "--prompt", "person", "--weights", tiny_weights, "--metrics", "0", "--osc", "0"],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=full,
+        ) as server,
+    ):  # fmt: skip
+        try:
+            wait_for(lambda: server.poll() is not None or link.latest_matte(timeout_s=0.5))
+            assert server.poll() is None
+            assert link.request({"command": "stop"}, timeout_s=10.0)["ok"]
+            assert server.wait(30) == 0
+        finally:
+            link.close()
+            server.kill()

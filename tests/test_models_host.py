@@ -244,6 +244,32 @@ def test_a_model_short_of_memory_is_given_up_before_a_smaller_one_loads(
     assert "no smaller model" in it.failures[0]
 
 
+def test_the_embedded_model_stays_where_there_is_no_smaller_one(
+    stage: Callable[..., Stage],
+) -> None:
+    it = stage(ModelChoice(device="cpu"))
+    it.host.start()
+    it.settled()
+    it.host.step_down()
+    it.settled()
+    assert it.names() == ["embedded"]
+    assert it.host.ready
+    assert it.failures == []
+
+
+def test_the_last_resort_is_the_embedded_model_on_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("promptmatte.models.host.choose_device", lambda device: device)
+    steps = list(smaller_choices(ModelChoice(name="mobile-sam", device="cuda", precision="fp16")))
+    assert [(step.name, step.device) for step in steps] == [
+        ("embedded", "cuda"),
+        ("embedded", "cpu"),
+    ]
+    own = ModelChoice(device="cuda", weights=Path("own.safetensors"))
+    assert list(smaller_choices(own)) == [ModelChoice(device="cpu", weights=own.weights)]
+
+
 def test_the_last_resort_is_the_embedded_model() -> None:
     steps = list(smaller_choices(ModelChoice(name="sam3", device="cpu", precision="bf16")))
     assert [step.name for step in steps] == ["embedded"]

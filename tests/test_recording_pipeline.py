@@ -16,7 +16,9 @@ from promptmatte.prompts import Prompt
 from promptmatte.recording.recorder import Recorder
 from promptmatte.recording.take import Limits
 from promptmatte.recording.target import RecordingTarget
-from recording_testing import HungDisk, SmallDisk, read_back
+from recording_testing import HungDisk, read_back
+
+from benchmarks.faults.recorded import SmallDisk
 
 PATIENCE_S = 120.0
 SCENE = MovingScene(speed=4.0, size_hw=(180, 320))

@@ -15,7 +15,9 @@ from promptmatte.recording.pictures import paint_cut_out, paint_matte
 from promptmatte.recording.recorder import Recorder
 from promptmatte.recording.take import Limits, Take
 from promptmatte.recording.target import RecordingTarget
-from recording_testing import HungDisk, SmallDisk, noise, number_in, numbered, pair, read_back
+from recording_testing import HungDisk, noise, read_back
+
+from benchmarks.faults.recorded import SmallDisk, number_in, numbered, pair
 
 PATIENCE_S = 120.0
 STEPS_MS = (0, 33, 67, 100, 400, 433, 460, 1500, 1533, 1567)

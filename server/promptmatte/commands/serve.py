@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             served = MetricsServer(pipeline, metrics)
             stack.callback(served.close)
-            console.print(f"Metrics: {served.url}")
+            say(console, f"Metrics: {served.url}")
         pipeline.start()
         if page is not None:
             link = open_server_link(page.address)
@@ -175,11 +175,12 @@ def run(arguments: argparse.Namespace) -> int:
             process = PageProcess(page, link.address)
             stack.callback(process.close)
             process.start()
-        console.print(
+        say(
+            console,
             f"PromptMatte: {redacted(arguments.source)} -> "
             f"{', '.join([*(link.address for link in links), *(sink.address for sink in sinks)])} "
             f"({choice.name}); "
-            "stop with Ctrl-C or `promptmatte stop`"
+            "stop with Ctrl-C or `promptmatte stop`",
         )
         try:
             _wait(pipeline, stop, arguments.seconds, (news, vendors_work))
@@ -220,7 +221,7 @@ def _warn_of_idle_gpu(console: Console) -> None:
 
     advice = gpu_advice()
     if advice:
-        console.print(f"[yellow]{advice}[/yellow]")
+        say(console, advice)
 
 
 def _write_report(path: Path, status: dict[str, object]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from promptmatte.clock import Clock
+from promptmatte.commands.news import say
 from promptmatte.control.osc_endpoint import DEFAULT_PORT
 from promptmatte.endpoint import Endpoint
 from promptmatte.errors import ConfigError
@@ -52,11 +53,10 @@ def osc_from(arguments: argparse.Namespace, *, clock: Clock, console: Console) -
     endpoint = Endpoint.parsed(str(arguments.osc), option="--osc")
     server = OscServer(endpoint=endpoint, feedback=receivers, clock=clock)
     host, port = server.address
-    console.print(f"OSC: listens at {host}:{port}", highlight=False)
+    say(console, f"OSC: listens at {host}:{port}")
     if not endpoint.is_loopback:
-        console.print(
-            f"[yellow]OSC has no password: whoever reaches {host}:{port} can change prompts and "
-            "controls[/yellow]",
-            highlight=False,
+        say(
+            console,
+            f"OSC has no password: whoever reaches {host}:{port} can change prompts and controls",
         )
     return server

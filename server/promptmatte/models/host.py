@@ -48,7 +48,7 @@ class Loading:
 
 def smaller_choices(choice: ModelChoice) -> Iterator[ModelChoice]:
     """What to load in place of a model that does not fit: the same in half precision, then the
-    smaller ones, the embedded model last."""
+    smaller ones, then the embedded model, on the processor in the end; nothing in place of that."""
     device = choose_device(choice.device)
     full = choice.precision == "fp32" or (choice.precision == "auto" and "cuda" not in device)
     if choice.name != "embedded" and full:
@@ -58,7 +58,10 @@ def smaller_choices(choice: ModelChoice) -> Iterator[ModelChoice]:
     while name in SMALLER:
         name = SMALLER[name]
         # A projection and a file of weights fit the one model they were made for.
-        yield replace(choice, name=name, weights=None, prompter="dense", projection=None)
+        choice = replace(choice, name=name, weights=None, prompter="dense", projection=None)
+        yield choice
+    if device != "cpu":
+        yield replace(choice, device="cpu", precision="auto")
 
 
 def load_at_hand(choice: ModelChoice, progress: Progress) -> Model:
@@ -135,6 +138,7 @@ class ModelHost:
         choice = replace(base, projection=None, **changes)
         choice = replace(
             choice,
+            device=first.device,  # also where want of memory has led to the processor
             weights=first.weights if choice.name == first.name else None,
             projection=first.projection if choice.prompter == "projection" else None,
         )
@@ -149,10 +153,13 @@ class ModelHost:
         return choice
 
     def step_down(self) -> None:
-        """Gives the model in use up, for want of memory, and loads a smaller one; any thread."""
+        """Gives the model in use up, for want of memory, and loads a smaller one; any thread.
+
+        Where there is no smaller one it stays: its next encode may find memory again.
+        """
         with self._lock:
             choice, loading = self._loaded, self._wanted
-        if choice is not None and loading is None:
+        if choice is not None and loading is None and any(smaller_choices(choice)):
             self._want(choice, make_room=True)
 
     def status(self) -> dict[str, Any]:
@@ -249,7 +256,8 @@ class ModelHost:
                     raise
                 logger.info("%s cannot stand in: %s", _title(other), error)
                 continue
-            self._notice = f"{_title(choice)}: {why}; went on with {_title(other)}"
+            where = "" if other.device == choice.device else " on the processor"
+            self._notice = f"{_title(choice)}: {why}; went on with {_title(other)}{where}"
             logger.warning(self._notice)
             self._settle(other, model)
             return
