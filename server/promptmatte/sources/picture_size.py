@@ -51,8 +51,8 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 
 def _said_size(data: bytes) -> tuple[int, int] | None:
-    if data.startswith(PNG):
-        return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else (0, 0)
+    if data.startswith(PNG) and data[12:16] == b"IHDR":
+        return struct.unpack_from(">II", data, 16)
     if data.startswith(JPEG):
         height, width = next(_jpeg_sizes(data), (0, 0))
         return width, height
