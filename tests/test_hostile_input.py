@@ -207,19 +207,23 @@ def test_a_recording_takes_no_path(pipeline: Pipeline) -> None:
 
 FORBIDDEN = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
 
+HARMLESS = {"UnpicklingError"}
+"""What torch.load raises for a file that would have needed a pickle."""
+
 
 def test_nothing_that_runs_code_from_data() -> None:
     """No pickle, eval, exec or shell anywhere in what is installed."""
-    faults = []
+    faults: list[str] = []
     for path in sorted([*(ROOT / "server").rglob("*.py"), *(ROOT / "shared_memory").rglob("*.py")]):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if fault := fault_of(node):
-                faults.append(f"{path.name}:{node.lineno}: {fault}")
+        found = map(fault_of, ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        faults += [f"{path.name}: {fault}" for fault in found if fault]
     assert faults == []
 
 
 def fault_of(node: ast.AST) -> str | None:
     if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and {a.name for a in node.names} <= HARMLESS:
+            return None
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names]
         return next((name for name in names if name.partition(".")[0] in FORBIDDEN), None)
