@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.fuzz.campaign import SHARES, fuzzed, shared  # noqa: E402
 
-SLICE_S = 3
+SLICE_S = 2
 
 
 @pytest.mark.parametrize("target", list(SHARES))
