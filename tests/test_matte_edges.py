@@ -193,6 +193,6 @@ def test_a_ramp_has_no_bands() -> None:
 def test_a_picture_of_two_lines_has_a_matte() -> None:
     """Fewer lines than its mask, so that some tiles are empty."""
     pixels = np.zeros((2, 900, 3), np.uint8)
-    luma = Luma.of(pixels)
-    mask = np.full((1, *luma.small.shape[:2]), 0.5, np.float32)
+    luma = Luma.of(Frame(info=INFO, pixels=pixels), 256)
+    mask = np.full((1, *luma.small_rgb.shape[:2]), 0.5, np.float32)
     assert EdgeRefiner().refine(mask, luma).shape == (2, 900, 1)
