@@ -188,3 +188,11 @@ def test_a_ramp_has_no_bands() -> None:
     mask = np.broadcast_to(ramp, (1, *luma.small.shape)).copy()
     row = EdgeRefiner().refine(mask, luma)[270, 20:-20, 0].astype(int)
     assert set(np.diff(row)) <= {0, 1}
+
+
+def test_a_picture_of_two_lines_has_a_matte() -> None:
+    """Fewer lines than its mask, so that some tiles are empty."""
+    pixels = np.zeros((2, 900, 3), np.uint8)
+    luma = Luma.of(Frame(info=INFO, pixels=pixels), 256)
+    mask = np.full((1, *luma.small_rgb.shape[:2]), 0.5, np.float32)
+    assert EdgeRefiner().refine(mask, luma).shape == (2, 900, 1)

@@ -18,6 +18,7 @@ from promptmatte.commands import (
     demo,
     doctor,
     evaluate,
+    keys,
     models,
     points,
     serve,
@@ -41,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (
         demo, serve, web, config, service, control, top, cut, points, models, evaluate, train, td,
         doctor, conformance, bench,
+        demo, serve, web, config, keys, service, control, top, cut, points, models, evaluate, train,
+        td, doctor, conformance,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser

@@ -40,6 +40,9 @@ Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 POLL_S = 0.0005
 
+MAX_DEPTH = 16
+"""Of lists and objects in one another, in a message; a status has five."""
+
 
 def packed(message: Mapping[str, Any]) -> bytes:
     """The message as JSON bytes; MessageTooLargeError over 64 KiB, TypeError or
@@ -61,7 +64,25 @@ def unpacked(payload: bytes) -> dict[str, Any]:
         raise LayoutError(f"expected a JSON object; got {payload[:40]!r}: {error}") from error
     if not isinstance(message, dict):
         raise LayoutError(f"expected a JSON object; got {type(message).__name__}")
+    if not is_shallow(message):
+        raise LayoutError(f"expected a JSON object at most {MAX_DEPTH} deep; got a deeper one")
     return message
+
+
+def is_shallow(message: object, depth: int = MAX_DEPTH) -> bool:
+    """Whether lists and maps lie in one another no deeper than this: what walks a deeper
+    message, if only to show it, runs out of stack."""
+    level = [message]
+    for _ in range(depth):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return True
+    return not any(isinstance(value, dict | list) for value in level)
 
 
 class _Letter:

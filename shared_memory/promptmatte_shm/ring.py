@@ -31,6 +31,8 @@ _SLOTS_AT = 128
 _SLOT_HEADER_AT = 64
 _PIXELS_AT = _SLOT_HEADER_AT + aligned(HEADER_BYTES)
 _ATTEMPTS = 4
+_MOST_MISSED = 1_000_000
+"""Pictures that one gap in the tickets counts for, as damaged tickets know no bounds."""
 
 
 @dataclass(kw_only=True)
@@ -174,7 +176,8 @@ class RingReader:
                 counts.rejected += 1
             else:
                 counts.received += 1
-                counts.missed += max(0, ticket - self._seen - 1) if self._seen else 0
+                missed = ticket - self._seen - 1 if self._seen else 0
+                counts.missed += min(max(0, missed), _MOST_MISSED)
             self._seen = ticket
             return picture
         return None

@@ -17,6 +17,7 @@ from promptmatte_shm.errors import SessionBusyError, ShmError
 from promptmatte_shm.frame import Frame, Matte
 from promptmatte_shm.lockfile import LockFile
 from promptmatte_shm.mailbox import POLL_S, Handler, MailboxServer
+from promptmatte_shm.pace import Pace
 from promptmatte_shm.pulse import Pulse
 from promptmatte_shm.ring import ReadCounts, checked_slot_count
 from promptmatte_shm.segment import checked_name
@@ -117,8 +118,12 @@ class ServerSession:
         self._server.start()
 
     def _answer(self, handler: Handler) -> None:
+        pace = Pace(self._stop)
         while not self._stop.is_set():
-            if not self._mailbox.poll(handler):
+            pace.begin()
+            if self._mailbox.poll(handler):
+                pace.rest()
+            else:
                 self._stop.wait(_MAILBOX_POLL_S)
 
     @property

@@ -37,6 +37,9 @@ SETTINGS = {
 """Options of serve that a file may hold, by the name of their argument; paths are taken from the
 working folder, as on the command line."""
 
+MAX_FILE_BYTES = 256 * 1024
+"""A show with every control for every prompt has 20 KB."""
+
 PATHS = ("weights", "projection", "report", "record", "web_password_file")
 TABLES = ("controls", "prompt")
 PROMPT_FIELDS = ("text", "also", "negative")
@@ -63,12 +66,9 @@ class ShowFile:
         negative and controls of its own.
         """
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls._checked(content)
+            return cls._checked(_toml_in(path))
         except OSError as error:
             raise ConfigError(f"cannot read the show {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"expected TOML in {path}; got a fault: {error}") from error
         except (ConfigError, ControlError, PromptError) as error:
             raise ConfigError(f"in {path}: {error}") from error
 
@@ -92,6 +92,20 @@ class ShowFile:
             shared=shared,
             controls=controls,
         )
+
+
+def _toml_in(path: Path) -> dict[str, Any]:
+    """The file's tables; ConfigError, OSError."""
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"expected a show of at most {MAX_FILE_BYTES >> 10} KB; got more")
+    try:
+        return tomllib.loads(content.decode())
+    except RecursionError:
+        raise ConfigError("expected TOML; got lists or tables too deep in one another") from None
+    except ValueError as error:  # also of dates and numbers that Python has no values for
+        raise ConfigError(f"expected TOML; got a fault: {error}") from error
 
 
 def _prompt_from(entry: Mapping[str, Any]) -> Prompt:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from promptmatte_shm.pace import Pace
+
 from promptmatte.clock import Clock
 from promptmatte.control.osc_endpoint import listening, sending
 from promptmatte.control.osc_faults import Faults
@@ -98,18 +100,22 @@ class OscServer:
         self._sockets.close()
 
     def _run(self, handler: CommandHandler) -> None:
+        pace = Pace(self._stopping)
         while not self._stopping.is_set():
             try:
-                self._round(handler)
+                self._round(handler, pace)
             except Exception as error:
                 if self._faults.add(f"OSC: internal error: {error}", self._clock.now_ns()):
                     logger.exception("OSC goes on after an error")
+            pace.rest()
             self._stopping.wait(ROUND_S)
         self._faults.flush(self._clock.now_ns(), at_end=True)
 
-    def _round(self, handler: CommandHandler) -> None:
+    def _round(self, handler: CommandHandler, pace: Pace) -> None:
         pending: Pending = {}
-        if select.select([self._socket], [], [], VALUES_NS / 1e9)[0]:
+        has_come = select.select([self._socket], [], [], VALUES_NS / 1e9)[0]
+        pace.begin()
+        if has_come:
             self._receive(pending)
         self._apply(pending, handler)
         now_ns = self._clock.now_ns()

@@ -10,6 +10,10 @@ from promptmatte.links.wire import Stamp
 
 Picture = TypeVar("Picture")
 
+MOST_SKIPPED = 1_000_000
+"""Pictures that one gap in a sender's numbers counts for: a made-up number must not make a
+count that no message can carry."""
+
 
 class Newest(Generic[Picture]):
     """Holds the newest picture from a receiving thread until it is taken, and counts the rest.
@@ -33,7 +37,7 @@ class Newest(Generic[Picture]):
                 skipped = stamp.serial - self._stamp.serial - 1
                 if skipped < 0:
                     return
-                self.missed += skipped
+                self.missed += min(skipped, MOST_SKIPPED)
             if self._picture is not None:
                 self.missed += 1
             self._picture = picture

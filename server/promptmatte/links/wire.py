@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import msgpack
 import numpy as np
 import numpy.typing as npt
+from promptmatte_shm.mailbox import MAX_DEPTH, is_shallow
 
 from promptmatte.errors import LinkError
 from promptmatte.frame import FILL_FORMATS, MAX_CHANNELS, Frame, FrameInfo, Matte, PixelFormat
@@ -256,6 +257,8 @@ def _unpacked(body: Buffer, most_bytes: int, what: str) -> dict[str, Any]:
         raise WireError(
             f"expected {what} as a msgpack map; got {len(body)} other bytes ({error})"
         ) from error
+    if not is_shallow(fields):
+        _reject(f"{what} at most {MAX_DEPTH} deep", "a deeper one")
     if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
         _reject(f"{what} as a msgpack map with text keys", _shown(fields))
     return fields

@@ -1,4 +1,6 @@
-"""The ZeroMQ link: mattes, frames and commands between programs over loopback TCP.
+"""The ZeroMQ link: mattes, frames and commands between programs over TCP.
+
+Plain on loopback, with CURVE (promptmatte.links.keys) on every other address.
 
 Of three ports beside each other the middle one is the address. Multipart messages:
 
@@ -24,6 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 import zmq
+from promptmatte_shm.pace import Pace
 
 from promptmatte.errors import CommandError, LinkError
 from promptmatte.frame import Frame, Matte
@@ -49,11 +52,11 @@ class ZmqServerLink:
     """The engine's end: binds the three ports; an own thread keeps the newest frame."""
 
     def __init__(self, address: str) -> None:
-        """Opens the link; ConfigError for an unusable address, LinkError for a taken port."""
+        """Opens the link; ConfigError for an unusable address or one that needs keys that are not
+        there, LinkError for a taken port."""
         place = ZmqAddress.parse(address)
-        place.require_loopback()
         self._address = address
-        self._sockets = ZmqSockets()
+        self._sockets = ZmqSockets(place, serves=True)
         try:
             self._control = self._sockets.bind(zmq.ROUTER, place, -1)
             # XPUB is PUB that also tells who subscribes.
@@ -73,6 +76,7 @@ class ZmqServerLink:
         self._beat_at_s = 0.0
         self._topics: set[bytes] = set()
         self._stop = threading.Event()
+        self._pace = Pace(self._stop)
         self._threads: list[threading.Thread] = []
         self._start("promptmatte-zmq-frames", self._receive_frame)
         logger.info("zmq link open at %s (control %d)", place, place.port - 1)
@@ -179,6 +183,11 @@ class ZmqServerLink:
     def _answer_one(self, handler: CommandHandler) -> None:
         if not self._control.poll(_TICK_MS):
             return
+        self._pace.begin()
+        self._answer_next(handler)
+        self._pace.rest()
+
+    def _answer_next(self, handler: CommandHandler) -> None:
         parts = receive(self._control, 3)
         peer = f"command on {self._address}"
         try:
@@ -210,9 +219,10 @@ class ZmqClientLink:
     """
 
     def __init__(self, address: str) -> None:
-        """Opens the link, with or without a server there; ConfigError for a bad address."""
+        """Opens the link, with or without a server there; ConfigError for a bad address or one
+        that needs keys that are not there."""
         self._place = ZmqAddress.parse(address)
-        self._sockets = ZmqSockets()
+        self._sockets = ZmqSockets(self._place, serves=False)
         self._control: Socket | None = None
         self._mattes = self._sockets.connect(zmq.SUB, self._place, 0)
         self._mattes.subscribe(_MATTE)

@@ -11,11 +11,14 @@ import zmq
 
 from promptmatte.errors import ConfigError, LinkError
 from promptmatte.links import wire
+from promptmatte.links.curve_gate import DOMAIN, CurveGate
+from promptmatte.links.keys import KeyFolder, KeyPair, check_curve
 from promptmatte.links.wire import WireError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 5571
-_MAX_EVENT_BYTES = 256
+_MAX_EVENT_BYTES = 1024
+"""CURVE's handshake counts too: its longest command has some 300."""
 
 Socket = zmq.Socket[bytes]
 
@@ -65,25 +68,35 @@ class ZmqAddress:
         """The ZeroMQ endpoint of the port this far from the matte port."""
         return f"tcp://{self.host}:{self.port + offset}"
 
-    def require_loopback(self) -> None:
-        """ConfigError unless only programs of this machine can reach it."""
+    @property
+    def is_loopback(self) -> bool:
+        """True only if none but programs of this machine can be at its other end; a name, other
+        than localhost, can lead anywhere."""
         try:
-            is_loopback = ipaddress.ip_address(self.host).is_loopback
+            return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
-            is_loopback = False
-        if not is_loopback:
-            raise ConfigError(
-                f"expected a loopback address such as zmq:tcp://{DEFAULT_HOST}:{self.port}, as "
-                f"there is no encryption yet; got {self}: for another machine use an SSH tunnel"
-            )
+            return False
 
 
 class ZmqSockets:
-    """The context and sockets of one link end, made alike and closed together."""
+    """The context and sockets of one link end, made alike and closed together.
 
-    def __init__(self) -> None:
+    On a loopback address they talk plainly; on any other with CURVE only, both ways: the
+    messages are encrypted, a server lets in the clients that it knows, and a client talks to the
+    server that it knows. ConfigError without the keys for that.
+    """
+
+    def __init__(self, place: ZmqAddress, *, serves: bool) -> None:
+        self._pair: KeyPair | None = None
+        self._server_key: bytes | None = None
+        keys = KeyFolder.from_environment()
+        if not place.is_loopback:
+            check_curve()
+            self._pair = keys.server_pair() if serves else keys.client_pair()
+            self._server_key = None if serves else keys.server_public()
         self._context = zmq.Context()
         self._open: list[Socket] = []
+        self._gate = CurveGate(self._context, keys) if serves and self._pair else None
 
     def bind(self, kind: zmq.SocketType, place: ZmqAddress, offset: int) -> Socket:
         """A socket bound to a port of the place; LinkError if it cannot be."""
@@ -122,6 +135,8 @@ class ZmqSockets:
         """Closes all of them; safe to call twice."""
         while self._open:
             self.drop(self._open[-1])
+        if self._gate is not None:
+            self._gate.close()
         self._context.term()
 
     def _make(self, kind: zmq.SocketType) -> Socket:
@@ -131,7 +146,17 @@ class ZmqSockets:
         socket.linger = 0
         socket.set_hwm(queue)
         socket.maxmsgsize = most_bytes
+        if self._pair is not None:
+            self._encrypt(socket, self._pair)
         return socket
+
+    def _encrypt(self, socket: Socket, pair: KeyPair) -> None:
+        socket.curve_publickey, socket.curve_secretkey = pair.public, pair.secret
+        if self._server_key is None:
+            socket.curve_server = True
+            socket.zap_domain = DOMAIN
+        else:
+            socket.curve_serverkey = self._server_key
 
 
 def receive(socket: Socket, most_parts: int) -> list[zmq.Frame]:

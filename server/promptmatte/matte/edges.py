@@ -166,6 +166,8 @@ def _draw(
     xs = [min(width, round(x / scale_x)) for x in range(0, columns + side, side)]
     for row, first, end, kind in runs(_tiles(level, band, side)):
         part = slice(ys[row], ys[row + 1]), slice(xs[first], xs[end])
+        if not out[part].size:  # of a picture of few lines, which has fewer than its mask
+            continue
         if kind == INSIDE:
             out[part] = 255
             continue

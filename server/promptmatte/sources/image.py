@@ -14,40 +14,57 @@ from promptmatte.clock import Clock
 from promptmatte.errors import SourceEnded, SourceError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.sources.pacing import Pacer, Stamper
+from promptmatte.sources.picture_size import MAX_PIXELS, check_pixels, picture_size
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 IMAGES_PER_S = 30
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""More than any picture of MAX_PIXELS takes, with its previews and metadata."""
 
 
-def read_image(path: str | Path) -> Frame:
+def read_image(path: str | Path, *, most_pixels: int = MAX_PIXELS) -> Frame:
     """The picture in a file as an rgb8 frame, turned as its EXIF data says, alpha dropped.
 
-    16-bit channels are scaled to 8 bits. SourceError for a missing or damaged file.
+    16-bit channels are scaled to 8 bits. SourceError for a missing or damaged file, or for a
+    picture of more pixels than most_pixels, before it is decoded.
     """
-    return Frame(
-        info=FrameInfo(stream_id=0, seq=0, pts_ns=0, captured_ns=0), pixels=_read_pixels(Path(path))
-    )
+    pixels = _read_pixels(Path(path), most_pixels)
+    return Frame(info=FrameInfo(stream_id=0, seq=0, pts_ns=0, captured_ns=0), pixels=pixels)
 
 
-def _read_pixels(path: Path) -> npt.NDArray[np.uint8]:
+def _read_pixels(path: Path, most_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    data = _read_bytes(path)
     try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every name on Windows
-    except OSError as error:
-        raise SourceError(
-            f"cannot read the picture {path}: {error.strerror or error}; check its name and rights"
-        ) from error
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        check_pixels(*picture_size(data.tobytes()), most=most_pixels)
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except SourceError as error:
+        raise SourceError(f"in {path}: {error}") from error
     except cv2.error:
         pixels = None
     if pixels is None:
         raise SourceError(
             f"expected a picture in {path}; got {data.size} bytes that OpenCV cannot decode: "
-            "the file is damaged or of another kind"
+            "the file is damaged"
         )
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _read_bytes(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        # cv2.imread cannot open every name on Windows
+        data = np.fromfile(path, np.uint8, MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SourceError(
+            f"cannot read the picture {path}: {error.strerror or error}; check its name and rights"
+        ) from error
+    if data.size > MAX_FILE_BYTES:
+        raise SourceError(
+            f"expected a picture of at most {MAX_FILE_BYTES >> 20} MB in {path}; got more: save "
+            "it smaller"
+        )
+    return data
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:

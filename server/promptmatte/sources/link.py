@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptmatte.frame import Frame
 from promptmatte.links.protocol import ServerLink
+from promptmatte.sources.picture_size import check_pixels
 
 
 class LinkSource:
@@ -22,8 +23,13 @@ class LinkSource:
         return self._link.address
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The newest unseen frame; None when none came in time."""
-        return self._link.latest_frame(timeout_s)
+        """The newest unseen frame; None when none came in time, SourceError for one of more
+        than MAX_PIXELS, whose conversion alone would take all memory."""
+        frame = self._link.latest_frame(timeout_s)
+        if frame is not None:
+            height, width = frame.size_hw
+            check_pixels(width, height)
+        return frame
 
     def close(self) -> None:
         """Holds nothing to free."""

@@ -17,6 +17,7 @@ from promptmatte.clock import Clock
 from promptmatte.errors import SourceEnded, SourceError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.sources.pacing import Pacer, Stamper
+from promptmatte.sources.picture_size import MAX_PIXELS, check_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,9 @@ class Timeline:
 class VideoDecoder:
     """The pictures of one opened file or stream, in order.
 
-    `damaged` counts packets that could not be decoded; they are skipped. Raises
-    SourceError when it cannot be opened or holds no video.
+    `damaged` counts packets that could not be decoded; they are skipped, and so are pictures
+    of more than MAX_PIXELS. Raises SourceError when it cannot be opened, holds no video or says
+    that its pictures are larger.
     """
 
     def __init__(
@@ -97,10 +99,24 @@ class VideoDecoder:
             self._container.close()
             raise SourceError(f"expected a video in {name}; got a file without a picture stream")
         self._stream = self._container.streams.video[0]
+        try:
+            self._limit_pixels()
+        except SourceError as error:
+            self._container.close()
+            raise SourceError(f"in {name}: {error}") from None
         self._stream.thread_type = threads
         self._reformatter = VideoReformatter()
         self.fps = _frame_rate(self._stream)
         self._timeline = Timeline(self.fps)
+
+    def _limit_pixels(self) -> None:
+        """SourceError for pictures that are too large; what the head says is not what the
+        pictures have to be, so the decoder is told too."""
+        codec = self._stream.codec_context
+        if codec is None:
+            raise SourceError("expected a video that FFmpeg can decode; got one of another kind")
+        check_pixels(codec.width, codec.height)
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
 
     @property
     def format_name(self) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -80,7 +80,7 @@ def read_weights(path: Path) -> Weights:
         # Files of the format before PyTorch 1.6 are no archives and cannot be mapped.
         mapped = zipfile.is_zipfile(path)
         held = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         # PyTorch's own message tells how to run the code in such a file.
         raise _unreadable(path, "it is damaged, or holds more than tensors") from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
