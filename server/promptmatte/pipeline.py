@@ -151,6 +151,16 @@ class Pipeline:
         return notes_on(self._prompts, model) if model is not None else []
 
     @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts as they were set last."""
+        return self._prompts.prompts
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """The model as it was chosen last, loaded or not."""
+        return self._host.choice
+
+    @property
     def controls(self) -> Controls:
         """The controls as they were set last."""
         return self._controls
