@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -22,6 +23,7 @@ from promptmatte.links.protocol import CommandHandler
 from promptmatte.models.choice import ModelChoice
 from promptmatte.prompts import Prompt
 from promptmatte.stream_spec import StreamSpec
+from server_testing import Server, promptmatte
 
 pytest.importorskip("ray")
 
@@ -159,6 +161,32 @@ def test_a_lost_node_s_stream_comes_back_on_another_node(show: Show) -> None:
     assert actor_node(show, after["pid"]) == spare.node_id
     assert show.status("right")["controls"]["channels"][0] == {"threshold": 0.7}
     assert show.worker("left")["restarts"] == 1
+
+
+def test_the_command_serves_a_show_and_tells_how_it_is(
+    show: Show, tmp_path: Path, sure_weights: Path
+) -> None:
+    path, link, own = tmp_path / "show.toml", free_address("shm"), free_address("shm")
+    path.write_text(
+        f'device = "cpu"\nweights = "{sure_weights.as_posix()}"\n[[stream]]\nname = "solo"\n'
+        f'source = "test:"\nout = ["{own}"]\n[[worker]]\nname = "solo"\nnum_cpus = 0\n',
+        encoding="utf-8",
+    )
+    options = (path, "--address", show.cluster.address, "--link", link)
+    with Server("serve", *options, command="cluster", log=tmp_path / "log") as server:
+
+        def streams() -> dict[str, Any] | None:
+            assert server.process.poll() is None, server.said()
+            done = promptmatte("cluster", "status", "--json", "--link", link)
+            told = json.loads(done.stdout) if done.returncode == 0 else {"streams": {}}
+            running = [one["state"] for one in told["streams"].values()] == ["running"]
+            return told if running else None
+
+        told = wait_for(streams)
+        assert told["streams"]["solo"]["worker"] == "solo"
+        assert told["workers"]["solo"]["restarts"] == 0
+        assert promptmatte("stop", "--link", link).returncode == 0
+        assert server.process.wait(60) == 0, server.said()
 
 
 def actor_node(show: Show, pid: int) -> str:
