@@ -235,6 +235,17 @@ class Pipeline:
             "recording": self._recorder.status() if self._recorder is not None else None,
         }
 
+    def brief(self) -> dict[str, Any]:
+        """Of the status what the other streams' tell, as JSON values."""
+        counted = self._counters.snapshot(self._clock.now_ns())
+        return {
+            "state": self._state(),
+            "source": self._capture.source_name,
+            **{name: counted[name] for name in ("matte_fps", "keyframe_hz", "latency_ms")},
+            "dropped": counted["dropped"],
+            "errors": self._keyframes.error,
+        }
+
     def latency_histogram(self) -> LatencyHistogram:
         """Latencies of all mattes so far."""
         return self._counters.latency_histogram()

@@ -10,7 +10,7 @@ from typing import Any
 from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
 from promptmatte.control.commands import command_handler
-from promptmatte.control.streams import brief_of, streams_handler
+from promptmatte.control.streams import streams_handler
 from promptmatte.errors import SourceError
 from promptmatte.links import normalized_address, open_server_link
 from promptmatte.links.protocol import CommandHandler, ServerLink
@@ -99,7 +99,7 @@ class StreamServer:
 
     def brief(self) -> dict[str, Any]:
         """How each stream is, in short, as JSON values."""
-        return {name: brief_of(pipeline.status()) for name, pipeline in self.pipelines.items()}
+        return {name: pipeline.brief() for name, pipeline in self.pipelines.items()}
 
     def _add(self, spec: StreamSpec, recorder: Recorder | None, stack: ExitStack) -> None:
         source, addresses = spec.source, list(spec.out)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptmatte.clock import RealClock
-from promptmatte.control.streams import brief_of
 from promptmatte.controls import Controls
 from promptmatte.links.protocol import CommandHandler
 from promptmatte.models.choice import ModelChoice
@@ -19,6 +18,9 @@ from promptmatte.stream_server import StreamServer
 from promptmatte.stream_spec import StreamSpec
 
 CHANGES = ("prompt", "set", "model")
+
+KEPT_S = 0.5
+"""How long the answer to a change waits for the supervisor to know of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,14 @@ class News:
 
 
 class StreamWorker:
-    """A StreamServer that tells of every change as soon as it is made.
+    """A StreamServer that tells of every change as soon as it is made, and answers a command that
+    changes something when that is known elsewhere, so that it outlives this process.
 
     Its streams' links, and so frames and mattes, are on the machine that it runs on.
     """
 
     def __init__(self, specs: Sequence[StreamSpec], model: ModelChoice) -> None:
-        self._version = 0
+        self._version, self._kept = 0, -1
         self._changed = threading.Condition()
         self._server = StreamServer(specs, model=model, clock=RealClock(), stop=threading.Event())
         self._server.serve(self._watched)
@@ -55,22 +58,25 @@ class StreamWorker:
         self._server.start()
 
     def news(self, seen: int, wait_s: float) -> News:
-        """The state once its version is another than the one seen, or after the time."""
+        """The state once its version is another than the one seen, or after the time; the one
+        seen is kept by then."""
         with self._changed:
+            self._kept = seen
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._version != seen, wait_s)
             version = self._version
         pipelines = self._server.pipelines
-        states = {name: pipeline.status() for name, pipeline in pipelines.items()}
+        brief = self._server.brief()
         return News(
             version=version,
             prompts={name: pipeline.prompts for name, pipeline in pipelines.items()},
             controls={name: pipeline.controls for name, pipeline in pipelines.items()},
             model=next(iter(pipelines.values())).model_choice,
-            brief={name: brief_of(state) for name, state in states.items()},
+            brief=brief,
             host=platform.node(),
             pid=os.getpid(),
             over=self._server.over,
-            failed=any(state["state"].startswith("failed") for state in states.values()),
+            failed=any(one["state"].startswith("failed") for one in brief.values()),
         )
 
     def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +92,9 @@ class StreamWorker:
             reply = handler(command)
             if command.get("command") in CHANGES:
                 with self._changed:
-                    self._version += 1
+                    self._version = version = self._version + 1
                     self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._kept >= version, KEPT_S)
             return reply
 
         return handle

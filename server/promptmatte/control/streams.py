@@ -11,8 +11,6 @@ from promptmatte.links.protocol import CommandHandler
 ANY_STREAM = ("hello", "model", "ping", "stop")
 """Commands that are the same for every stream."""
 
-BRIEF = ("state", "source", "matte_fps", "keyframe_hz", "latency_ms", "dropped", "errors")
-
 
 def streams_handler(
     handlers: Mapping[str, CommandHandler],
@@ -43,8 +41,3 @@ def streams_handler(
         return reply
 
     return handle
-
-
-def brief_of(status: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a stream's status the others' tell."""
-    return {name: status[name] for name in BRIEF}
