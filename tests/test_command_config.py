@@ -123,11 +123,11 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         tmp_path,
     )
     arguments = serve_parser().parse_args(["--config", str(path), "--source", "camera:1"])
-    show = checked_show(arguments)
+    [show] = checked_show(arguments)
     assert (arguments.source, arguments.compiled) == ("camera:1", True)
     assert [c.expand for c in show.controls.channels] == [3.0, 0.0, 0.0, 0.0]
     arguments = serve_parser().parse_args(["--config", str(path), "--prompt", "car"])
-    show = checked_show(arguments)
+    [show] = checked_show(arguments)
     assert [p.text for p in show.prompts] == ["car"]
     assert {c.threshold for c in show.controls.channels} == {0.4}
     assert {c.expand for c in show.controls.channels} == {0.0}

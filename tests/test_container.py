@@ -219,7 +219,8 @@ def test_the_show_and_the_whole_command_are_good(capsys: pytest.CaptureFixture[s
     assert program in PROJECT["project"]["scripts"]
     assert command == "serve"
     arguments = serve_parser().parse_args([*options, *compose_words(show, "password")])
-    assert [prompt.text for prompt in checked_show(arguments).prompts] == ["person"]
+    [stream] = checked_show(arguments)
+    assert [prompt.text for prompt in stream.prompts] == ["person"]
     assert arguments.out == ["zmq:tcp://127.0.0.1:5571", "shm:promptmatte"]
     volumes = [line.split(":") for line in services()["cpu"]["volumes"]]
     assert (DOCKER / volumes[1][0]).resolve() == show.parent

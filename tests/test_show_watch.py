@@ -51,7 +51,9 @@ class Running:
             clock=RealClock(),
         )  # fmt: skip
         self.handler = command_handler(pipeline, threading.Event())
-        self.watch: ShowWatch = show.watch(arguments, handler=self.handler, tell=self.told.append)
+        self.watch: ShowWatch = show.watch(
+            arguments, handlers={"main": self.handler}, tell=self.told.append
+        )
         self.watch._poll_s = 0.02
         self.path = path
         first = promptmatte_show(arguments, show)
@@ -63,7 +65,7 @@ class Running:
         return [entry["text"] for entry in self.status()["prompts"]]
 
     def status(self) -> dict[str, Any]:
-        return self.watch.handle({"command": "status"})["status"]
+        return self.watch.wrapped(self.handler)({"command": "status"})["status"]
 
     def write(self, text: str) -> None:
         self.path.write_text(text, encoding="utf-8")

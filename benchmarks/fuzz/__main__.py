@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks.machine import machine
+from rich.console import Console
 
 from .campaign import SHARES, Outcome, fuzzed, shared
 

@@ -11,6 +11,7 @@ from promptmatte_shm.errors import ShmError
 from promptmatte import __version__
 from promptmatte.commands import (
     bench,
+    cluster,
     config,
     conformance,
     control,
@@ -40,10 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
-        demo, serve, web, config, service, control, top, cut, points, models, evaluate, train, td,
-        doctor, conformance, bench,
-        demo, serve, web, config, keys, service, control, top, cut, points, models, evaluate, train,
-        td, doctor, conformance,
+        demo, serve, web, config, keys, cluster, service, control, top, cut, points, models, evaluate,
+        train, td, doctor, conformance, bench,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser

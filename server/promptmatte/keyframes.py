@@ -1,9 +1,10 @@
-"""Decides when to encode and when to decode, and does it: the only user of the model."""
+"""Decides for one stream when to encode and when to decode, and makes its anchors of that."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,25 @@ from promptmatte.suggestions import Inquiry
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 0.25
-
 NOTHING = Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Order:
+    """A frame to encode for these prompts.
+
+    periods_waited: since the encode before began, in periods of its stream; a period more where
+    there is no Scene of the current shot.
+    """
+
+    frame: Frame
+    prompts: PromptSet
+    thumbnail: npt.NDArray[np.uint8]
+    periods_waited: float
+
+
 class KeyframeWorker:
-    """Turns the latest frame and the prompts into anchors, on a thread of its own.
+    """Turns the latest frame and the prompts of one stream into anchors; the thread is another's.
 
     A frame is encoded when one is due (`encode_hz`) and its picture differs from the one
     encoded last, and at once when there is no Scene of the current shot. Prompts that
@@ -38,7 +51,7 @@ class KeyframeWorker:
     what was found. Without a model it waits for one.
 
     short_of_memory: told when the model ran out of memory twice running, the caches
-    emptied in between.
+    emptied in between. wake: told when there is something to look at.
     """
 
     def __init__(
@@ -49,8 +62,9 @@ class KeyframeWorker:
         clock: Clock,
         counters: Counters,
         short_of_memory: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self.frames: LatestSlot[Frame] = LatestSlot()
+        self.frames: LatestSlot[Frame] = LatestSlot(told=wake)
         self.anchors: LatestSlot[Anchor] = LatestSlot()
         self._model = self._given_model = model
         self._short_of_memory = short_of_memory
@@ -72,6 +86,7 @@ class KeyframeWorker:
         self._decoded: Decoded | None = None
         self._cleared_version = -1
         self._due_ns = 0
+        self._began_ns: int | None = None
         self._retry_ns = 0
         self._passed_over = False
         self._hurried = False
@@ -123,33 +138,76 @@ class KeyframeWorker:
         """Asks for a Scene before the next one is due, half a period at most; from any thread."""
         self._hurried = True
 
-    def run(self) -> None:
-        """Until `frames` is closed."""
-        while not self.frames.closed:
-            asked = self._inquiry is not None and None not in (self._frame, self._model)
-            self._frame = self.frames.take(0.0 if asked else IDLE_S) or self._frame
-            if self._frame is not None:
-                self.consider(self._frame)
-                self.inquire(self._frame)
+    @property
+    def model(self) -> Model | None:
+        """The model that its orders are for."""
+        return self._model
+
+    @property
+    def asked(self) -> bool:
+        """True while an inquiry has work for the model."""
+        return self._inquiry is not None and None not in (self._frame, self._model)
+
+    def look(self) -> Order | None:
+        """What is to be encoded of the newest frame, if anything; decodes what only needs that."""
+        self._frame = self.frames.take(0.0) or self._frame
+        return self.order(self._frame) if self._frame is not None else None
 
     def consider(self, frame: Frame) -> None:
-        """Encodes this newest frame and decodes the prompts, as far as either is called for.
+        """Encodes this newest frame and decodes the prompts, as far as either is called for."""
+        order = self.order(frame)
+        if order is not None:
+            self.encode(order)
+
+    def order(self, frame: Frame) -> Order | None:
+        """What `consider` would encode; what needs no encode it does.
 
         What the model raises is kept as `error`; it is tried again a period later.
         """
         if self._given_model is not self._model:
             self._take_model(self._given_model)
         if self._model is None or self._clock.now_ns() < self._retry_ns:
-            return
+            return None
         try:
-            self._turn(self._model, frame, self._prompts)
+            return self._turn(self._model, frame, self._prompts)
         except Exception as error:  # noqa: BLE001  a model may raise anything
             self._fail(self._model, error)
+            return None
 
-    def inquire(self, frame: Frame) -> None:
-        """One step of the inquiry, if there is one; its error ends it, not the keyframes."""
-        inquiry, model = self._inquiry, self._model
-        if inquiry is None or model is None:
+    def begin(self, order: Order) -> None:
+        """The order is being carried out: `at` is its frame, and the next is due a period later."""
+        now_ns = self._clock.now_ns()
+        self._schedule(now_ns)
+        self._began_ns = now_ns
+        self._at = order.frame.info
+        self._scene = self._decoded = None
+
+    def encode(self, order: Order) -> None:
+        """Carries the order out alone; errors as with `order`."""
+        model = self._model
+        if model is None:
+            return
+        self.begin(order)
+        try:
+            self._finish(model, order, model.encode(order.frame))
+        except Exception as error:  # noqa: BLE001  a model may raise anything
+            self._fail(model, error)
+
+    def finish(self, order: Order, scene: Scene) -> None:
+        """Makes an anchor of the Scene of an order that was begun; errors as with `order`."""
+        model = self._model
+        if model is None:
+            return
+        try:
+            self._finish(model, order, scene)
+        except Exception as error:  # noqa: BLE001  a model may raise anything
+            self._fail(model, error)
+
+    def inquire(self, frame: Frame | None = None) -> None:
+        """One step of the inquiry, if there is one, about this frame or else the newest; its
+        error ends it, not the keyframes."""
+        inquiry, model, frame = self._inquiry, self._model, frame or self._frame
+        if inquiry is None or model is None or frame is None:
             return
         try:
             inquiry.step(model, inquiry.scene or self._scene or model.encode(frame))
@@ -167,25 +225,44 @@ class KeyframeWorker:
         if self._inquiry is not None:
             self._inquiry.restart()
 
-    def _turn(self, model: Model, frame: Frame, prompts: PromptSet) -> None:
-        """At most one encode and one decode."""
+    def _turn(self, model: Model, frame: Frame, prompts: PromptSet) -> Order | None:
+        """The encode that is called for, else at most one decode."""
         if not prompts.prompts:
             self._clear(frame, prompts)
-            return
+            return None
         changed = self._embedded != prompts
         scene = self._scene
         now_ns = self._clock.now_ns()
         due = now_ns >= self._due_ns - (self._period_ns // 2 if self._hurried else 0)
         if scene is None or not self._is_current(scene.info):
-            scene = self._encode(model, frame, thumbnail_of(frame), now_ns)
-        elif changed and not (due and self._passed_over):
+            return self._ordered(frame, prompts, thumbnail_of(frame), now_ns, urgent=True)
+        if changed and not (due and self._passed_over):
             self._passed_over = due  # once: prompts that change all the time must not stop encodes
         elif due:
-            scene = self._refreshed(model, frame, scene, now_ns)
+            thumbnail = thumbnail_of(frame)
+            if not self._is_static(frame, thumbnail, scene):
+                return self._ordered(frame, prompts, thumbnail, now_ns)
+            self._schedule(now_ns)
+            self._at = frame.info
         elif self._decoded is not None:
-            return
+            return None
         self._post(self._decode(model, scene, prompts), scene, prompts)
         self._works(model)
+        return None
+
+    def _ordered(
+        self,
+        frame: Frame,
+        prompts: PromptSet,
+        thumbnail: npt.NDArray[np.uint8],
+        now_ns: int,
+        *,
+        urgent: bool = False,
+    ) -> Order:
+        if self._began_ns is None:  # the first one waits from now on
+            self._began_ns = now_ns - self._period_ns
+        waited = (now_ns - self._began_ns) / self._period_ns + urgent
+        return Order(frame=frame, prompts=prompts, thumbnail=thumbnail, periods_waited=waited)
 
     def _is_current(self, info: FrameInfo) -> bool:
         required = self._required
@@ -202,29 +279,19 @@ class KeyframeWorker:
                 Anchor(info=frame.info, at=frame.info, decoded=NOTHING, prompts=prompts)
             )
 
-    def _refreshed(self, model: Model, frame: Frame, scene: Scene, now_ns: int) -> Scene:
-        """The Scene of this picture: the old one when it has not changed."""
-        thumbnail = thumbnail_of(frame)
-        if (
+    def _is_static(self, frame: Frame, thumbnail: npt.NDArray[np.uint8], scene: Scene) -> bool:
+        """True when the picture of the Scene has not changed."""
+        return (
             self._thumbnail is not None
             and scene.size_hw == frame.size_hw
             and is_static(thumbnail, self._thumbnail)
-        ):
-            self._schedule(now_ns)
-            self._at = frame.info
-            return scene
-        return self._encode(model, frame, thumbnail, now_ns)
+        )
 
-    def _encode(
-        self, model: Model, frame: Frame, thumbnail: npt.NDArray[np.uint8], now_ns: int
-    ) -> Scene:
-        self._schedule(now_ns)
-        self._at = frame.info
-        self._scene = self._decoded = None
-        scene = model.encode(frame)
+    def _finish(self, model: Model, order: Order, scene: Scene) -> None:
         self._counters.encode(self._clock.now_ns())
-        self._scene, self._thumbnail = scene, thumbnail
-        return scene
+        self._scene, self._thumbnail = scene, order.thumbnail
+        self._post(self._decode(model, scene, order.prompts), scene, order.prompts)
+        self._works(model)
 
     def _schedule(self, now_ns: int) -> None:
         late_ns = now_ns - self._due_ns

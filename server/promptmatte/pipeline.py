@@ -1,9 +1,8 @@
-"""The engine: live frames in, a matte of every frame out."""
+"""One stream of a server: live frames in, a matte of every frame out."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,19 +18,17 @@ from promptmatte.controls import Controls
 from promptmatte.counters import Counters, LatencyHistogram
 from promptmatte.errors import RecordingError
 from promptmatte.frame import Frame, Matte
-from promptmatte.keyframes import KeyframeWorker
 from promptmatte.links.protocol import ServerLink
 from promptmatte.matte.stream import MatteStream
 from promptmatte.matting import Delay, step_with_keyframes
 from promptmatte.models.choice import ModelChoice
-from promptmatte.models.host import ModelHost
 from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
 from promptmatte.notes import notes_on
 from promptmatte.preview import preview_of
-from promptmatte.priority import Niceness, stand_back
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.recording.recorder import Recorder
+from promptmatte.shared_model import SharedModel
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.protocol import Source
 from promptmatte.suggestions import Inquiry
@@ -43,30 +40,32 @@ IDLE_S = 0.25
 
 
 class Pipeline:
-    """Source, model and links at work on three threads of its own.
+    """A source and its links at work on two threads, with a model that others may share.
 
-    capture reads the source; keyframe encodes and decodes; matte makes and sends the
-    matte of every frame that it is in time for. A frame that gets no matte is counted in
+    capture reads the source; matte makes and sends the matte of every frame that it is in time
+    for, on keyframes of the model's thread. A frame that gets no matte is counted in
     `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped, or
-    link_error:<address> when no link took its matte. Source, model, links and sinks are the
-    caller's; the model is used by the keyframe thread only. A pipeline runs once.
+    link_error:<address> when no link took its matte. Source, links and sinks are the
+    caller's. A pipeline runs once.
 
     sinks: get every frame with its matte and drop those that they are not in time for.
     recorder: gets every frame with its matte; it is closed by stop().
-    model: one that is loaded, or the choice of one, which a ModelHost then loads, while the
-    pipeline already answers.
+    model: the one that the streams of a server share, which ends with the last of them; or one
+    for this stream alone, loaded already or the choice of one.
+    share: weight among the streams when the model is too slow for all, 1 where all are alike.
     """
 
     def __init__(
         self,
         *,
         open_source: Callable[[], Source],
-        model: Model | ModelChoice,
+        model: Model | ModelChoice | SharedModel,
         links: Sequence[ServerLink],
         sinks: Sequence[Sink] = (),
         config: PipelineConfig,
         clock: Clock,
         recorder: Recorder | None = None,
+        share: float = 1.0,
     ) -> None:
         self._links = tuple(links)
         self._sinks = tuple(sinks)
@@ -83,13 +82,15 @@ class Pipeline:
             retry_s=config.retry_s,
             stopping=self._stopping,
         )
-        self._keyframes = KeyframeWorker(
+        self._model = model if isinstance(model, SharedModel) else SharedModel(model)
+        self._host = self._model.host
+        self._keyframes = self._model.join(
             encode_hz=Controls().stream.encode_hz,
+            share=share,
             clock=clock,
             counters=self._counters,
-            short_of_memory=lambda: self._host.step_down(),
+            failed=self._fail,
         )
-        self._host = ModelHost(model, use=self._keyframes.set_model, failed=self._fail)
         self._inquiry: Inquiry | None = None
         self._stream = MatteStream(config, device=self._host.device)
         self._delay = Delay()
@@ -103,14 +104,13 @@ class Pipeline:
             threading.Thread(target=run, name=f"promptmatte-{name}", daemon=True)
             for name, run in (
                 ("capture", self._capture.run),
-                ("keyframe", self._find_keyframes),
                 ("matte", self._make_mattes),
             )
         ]
 
     def start(self) -> None:
-        """Starts the threads."""
-        self._host.start()
+        """Starts the threads, and the model's with the first stream."""
+        self._model.start()
         for thread in self._threads:
             thread.start()
 
@@ -122,10 +122,10 @@ class Pipeline:
         """
         self._stopping.set()
         self._frames.nudge()
-        self._host.close()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        self._model.leave(self._keyframes)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -151,6 +151,16 @@ class Pipeline:
         return notes_on(self._prompts, model) if model is not None else []
 
     @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts as they were set last."""
+        return self._prompts.prompts
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """The model as it was chosen last, loaded or not."""
+        return self._host.choice
+
+    @property
     def controls(self) -> Controls:
         """The controls as they were set last."""
         return self._controls
@@ -165,7 +175,8 @@ class Pipeline:
             self._controls = controls
 
     def choose_model(self, **changes: Any) -> ModelChoice:
-        """Loads another model while the one there is goes on; see ModelHost.choose."""
+        """Loads another model while the one there is goes on, for all that share it; see
+        ModelHost.choose."""
         return self._host.choose(**changes)
 
     def suggest(self, words: Sequence[str]) -> None:
@@ -224,6 +235,17 @@ class Pipeline:
             "recording": self._recorder.status() if self._recorder is not None else None,
         }
 
+    def brief(self) -> dict[str, Any]:
+        """Of the status what the other streams' tell, as JSON values."""
+        counted = self._counters.snapshot(self._clock.now_ns())
+        return {
+            "state": self._state(),
+            "source": self._capture.source_name,
+            **{name: counted[name] for name in ("matte_fps", "keyframe_hz", "latency_ms")},
+            "dropped": counted["dropped"],
+            "errors": self._keyframes.error,
+        }
+
     def latency_histogram(self) -> LatencyHistogram:
         """Latencies of all mattes so far."""
         return self._counters.latency_histogram()
@@ -245,12 +267,6 @@ class Pipeline:
     def _link_entry(self, link: ServerLink) -> dict[str, Any]:
         errors = self._link_errors[link.address]
         return {"address": link.address, **asdict(link.status), "errors": errors, "error": None}
-
-    def _find_keyframes(self) -> None:
-        stand_back(Niceness.KEYFRAMES)
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread's torch
-        with Lane(self._host.device):
-            self._keyframes.run()
 
     def _make_mattes(self) -> None:
         # Its network is small: 5 ms on one thread, 4 on two. But on a busy machine threads

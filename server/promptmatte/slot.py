@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class LatestSlot(Generic[T]):
-    """Holds the latest thing put in until it is taken; the giver never waits."""
+    """Holds the latest thing put in until it is taken; the giver never waits.
 
-    def __init__(self) -> None:
+    told: called after every change, for one who looks at several slots.
+    """
+
+    def __init__(self, *, told: Callable[[], None] = lambda: None) -> None:
+        self._told = told
         self._changed = threading.Condition()
         self._item: T | None = None
         self._nudged = False
@@ -30,7 +35,8 @@ class LatestSlot(Generic[T]):
                 return item
             lost, self._item = self._item, item
             self._changed.notify_all()
-            return lost
+        self._told()
+        return lost
 
     def take(self, timeout_s: float) -> T | None:
         """The latest thing, once; None after the time, a nudge or the close."""
@@ -47,9 +53,11 @@ class LatestSlot(Generic[T]):
         with self._changed:
             self._nudged = True
             self._changed.notify_all()
+        self._told()
 
     def close(self) -> None:
         """Takes nothing in any more; what lies in it can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._told()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from promptmatte.commands.options import DEFAULT_SESSION, Subparsers, checked_output, choice_from
-from promptmatte.commands.serve import LINK_KINDS
+from promptmatte.commands.options import Subparsers, checked_output, choice_from
 from promptmatte.commands.serve import add_parser as add_serve_parser
-from promptmatte.commands.serve_show import Show, Wanted, wanted
+from promptmatte.commands.serve_show import Show, stream_specs
 from promptmatte.commands.show_example import example_show
 from promptmatte.errors import ConfigError
+from promptmatte.stream_spec import StreamSpec
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -50,25 +50,28 @@ def serve_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def checked_show(arguments: argparse.Namespace) -> Wanted:
-    """The show of serve's arguments, whose settings are filled in, as far as it can be checked
+def checked_show(arguments: argparse.Namespace) -> list[StreamSpec]:
+    """The streams of serve's arguments, whose settings are filled in, as far as it can be checked
     without a camera or a card; ConfigError and the other errors of serve."""
     from promptmatte.links import normalized_address
     from promptmatte.recording.target import RecordingTarget
     from promptmatte.service.ports import ports_of
+    from promptmatte.stream_server import LINK_KINDS
 
     show = Show.read(arguments)
     choice_from(arguments)
-    for address in arguments.out or [DEFAULT_SESSION]:
-        normalized_address(address)
-    if arguments.source.startswith(LINK_KINDS):
-        normalized_address(arguments.source)
+    specs = stream_specs(arguments, show.file)
+    for spec in specs:
+        for address in spec.out:
+            normalized_address(address)
+        if spec.source.startswith(LINK_KINDS):
+            normalized_address(spec.source)
     ports_of(vars(arguments))
     if arguments.report:
         checked_output(arguments.report)
     if arguments.record:
         RecordingTarget(path=arguments.record)
-    return wanted(arguments, show.file)
+    return specs
 
 
 def _write(path: Path) -> None:
@@ -89,8 +92,10 @@ def _write(path: Path) -> None:
 
 def _check(path: Path) -> None:
     arguments = serve_parser().parse_args(["--config", str(path)])
-    show = checked_show(arguments)
-    keyed = ", ".join(prompt.text for prompt in show.prompts) or "nothing"
+    streams = checked_show(arguments)
+    keyed = "; ".join(
+        ", ".join(prompt.text for prompt in stream.prompts) or "nothing" for stream in streams
+    )
     Console().print(
         f"{path}: good; keys {keyed} with {arguments.model}", soft_wrap=True, markup=False
     )

@@ -26,22 +26,24 @@ from promptmatte.commands.options import (
 )
 from promptmatte.commands.record import add_record_options, recorder_from
 from promptmatte.commands.serve_osc import add_osc_options, osc_from
-from promptmatte.commands.serve_show import Show, wanted
+from promptmatte.commands.serve_show import Show, stream_specs
 from promptmatte.commands.serve_web import PageOrder, PageProcess, add_web_options
 from promptmatte.commands.show_file import SETTINGS
 from promptmatte.commands.stopping import stop_event
-from promptmatte.config import PipelineConfig
 from promptmatte.endpoint import Endpoint
-from promptmatte.errors import PromptMatteError, ServerEndedError, SourceError
+from promptmatte.errors import PromptMatteError, ServerEndedError
 from promptmatte.metrics import DEFAULT_PORT as METRICS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptmatte.pipeline import Pipeline
-    from promptmatte.sources import Source
-
-LINK_KINDS = ("shm:", "zmq:", "touch:", "cuda:")
+    from promptmatte.clock import Clock
+    from promptmatte.links.protocol import CommandHandler
+    from promptmatte.metrics.server import MetricsServer
+    from promptmatte.models.choice import ModelChoice
+    from promptmatte.recording.recorder import Recorder
+    from promptmatte.stream_server import StreamServer
+    from promptmatte.stream_spec import StreamSpec
 
 
 def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -88,11 +90,10 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until stopped by command, signal, --seconds or the end of the source."""
+    """Serves until stopped by command, signal, --seconds or the end of the sources."""
     show = Show.read(arguments)
-    first_wanted = wanted(arguments, show.file)
+    specs = stream_specs(arguments, show.file)
     choice = choice_from(arguments)
-    addresses = list(dict.fromkeys(arguments.out or [DEFAULT_SESSION]))
     if arguments.report:
         checked_output(arguments.report)
     metrics = (
@@ -104,116 +105,116 @@ def run(arguments: argparse.Namespace) -> int:
     stop = stop_event(after_input=arguments.until_input_ends)
 
     from promptmatte.clock import RealClock
-    from promptmatte.control.commands import command_handler
-    from promptmatte.links import normalized_address, open_server_link
-    from promptmatte.pipeline import Pipeline
-    from promptmatte.sources import open_source
-    from promptmatte.sources.redaction import redacted
-    from promptmatte.vendors import is_vendor_address, main_thread_work, open_sink
 
-    source = arguments.source
-    if source.startswith(LINK_KINDS):
-        source = normalized_address(source)
-        addresses.append(source)
-    clock = RealClock()
-    console = Console(stderr=True)
+    clock, console = RealClock(), Console(stderr=True)
     recorder, news = recorder_from(arguments, clock, console)
     with ExitStack() as stack:
         osc = osc_from(arguments, clock=clock, console=console)
         if osc is not None:
             stack.callback(osc.close)
-        links, sinks = [], []
-        for address in dict.fromkeys(normalized_address(a) for a in addresses):
-            if is_vendor_address(address):
-                sinks.append(open_sink(address, clock=clock))
-                stack.callback(sinks[-1].close)
-                continue
-            link = open_server_link(address)
-            stack.callback(link.close)
-            links.append(link)
-        opened = _opened_at_once(lambda: open_source(source, clock=clock, links=links))
-        for first in opened:
-            stack.callback(first.close)
-        vendors_work = main_thread_work([source, *(sink.address for sink in sinks)])
+        server = _opened(specs, choice, clock, stop, recorder)
+        stack.callback(server.close)
         _warn_of_idle_gpu(console)
-        pipeline = Pipeline(
-            open_source=lambda: (
-                opened.pop() if opened else open_source(source, clock=clock, links=links)
-            ),
-            model=choice,
-            links=links,
-            sinks=sinks,
-            config=PipelineConfig(),
-            clock=clock,
-            recorder=recorder,
-        )
-        pipeline.set_prompts(first_wanted.prompts)
-        pipeline.set_controls(first_wanted.controls)
-        handler = command_handler(pipeline, stop)
+        wrapped: Callable[[CommandHandler], CommandHandler] = _as_it_is
         if arguments.config:
             watch = show.watch(
-                arguments, handler=handler, tell=lambda line: say(console, line)
+                arguments, handlers=server.handlers, tell=lambda line: say(console, line)
             )  # fmt: skip
             stack.callback(watch.close)
             watch.start()
-            handler = watch.handle
-        for link in links:
-            link.serve(handler)
+            wrapped = watch.wrapped
+        server.serve(wrapped)
+        handler = wrapped(server.handler(here=specs[0].name))
         if osc is not None:
             osc.serve(handler)
         if metrics is not None:
-            from promptmatte.metrics.server import MetricsServer
-
-            served = MetricsServer(pipeline, metrics)
-            stack.callback(served.close)
-            say(console, f"Metrics: {served.url}")
-        pipeline.start()
+            stack.callback(_metrics_of(server, metrics, console).close)
+        server.start()
         if page is not None:
-            link = open_server_link(page.address)
-            stack.callback(link.close)
-            link.serve(handler)
-            process = PageProcess(page, link.address)
-            stack.callback(process.close)
-            process.start()
-        say(
-            console,
-            f"PromptMatte: {redacted(arguments.source)} -> "
-            f"{', '.join([*(link.address for link in links), *(sink.address for sink in sinks)])} "
-            f"({choice.name}); "
-            "stop with Ctrl-C or `promptmatte stop`",
-        )
-        try:
-            _wait(pipeline, stop, arguments.seconds, (news, vendors_work))
-        finally:
-            pipeline.stop()
-            news()
-        status = pipeline.status()
-        if arguments.report:
-            _write_report(arguments.report, status)
-        if status["state"].startswith("failed"):
-            raise ServerEndedError(f"the server stopped by itself; {status['state']}")
-    return 0
+            _start_page(page, handler, stack)
+        _say_what_runs(specs, server, choice, console)
+        return _run_to_the_end(server, arguments, stop, (news, _vendors_work(specs, server)))
 
 
-def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:
-    """The source, so that one which can never work is refused before the model is loaded;
-    none when it is only not there yet: the pipeline waits for it."""
-    try:
-        return [open_source()]
-    except SourceError:
-        return []
+def _as_it_is(handler: CommandHandler) -> CommandHandler:
+    return handler
 
 
-def _wait(
-    pipeline: Pipeline,
+def _opened(
+    specs: Sequence[StreamSpec],
+    choice: ModelChoice,
+    clock: Clock,
     stop: threading.Event,
-    seconds: float | None,
-    often: Sequence[Callable[[], None]],
+    recorder: Recorder | None,
+) -> StreamServer:
+    from promptmatte.stream_server import StreamServer
+
+    return StreamServer(specs, model=choice, clock=clock, stop=stop, recorder=recorder)
+
+
+def _metrics_of(server: StreamServer, endpoint: Endpoint, console: Console) -> MetricsServer:
+    from promptmatte.metrics.server import MetricsServer
+
+    served = MetricsServer(next(iter(server.pipelines.values())), endpoint)
+    say(console, f"Metrics: {served.url}")
+    return served
+
+
+def _start_page(page: PageOrder, handler: CommandHandler, stack: ExitStack) -> None:
+    from promptmatte.links import open_server_link
+
+    link = open_server_link(page.address)
+    stack.callback(link.close)
+    link.serve(handler)
+    process = PageProcess(page, link.address)
+    stack.callback(process.close)
+    process.start()
+
+
+def _vendors_work(specs: Sequence[StreamSpec], server: StreamServer) -> Callable[[], None]:
+    from promptmatte.vendors import main_thread_work
+
+    return main_thread_work([*(spec.source for spec in specs), *server.addresses])
+
+
+def _say_what_runs(
+    specs: Sequence[StreamSpec], server: StreamServer, choice: ModelChoice, console: Console
 ) -> None:
+    from promptmatte.sources.redaction import redacted
+
+    say(
+        console,
+        f"PromptMatte: {', '.join(redacted(spec.source) for spec in specs)} -> "
+        f"{', '.join(server.addresses)} ({choice.name}); "
+        "stop with Ctrl-C or `promptmatte stop`",
+    )
+
+
+def _run_to_the_end(
+    server: StreamServer,
+    arguments: argparse.Namespace,
+    stop: threading.Event,
+    often: Sequence[Callable[[], None]],
+) -> int:
+    seconds = arguments.seconds
     deadline = time.monotonic() + (math.inf if seconds is None else seconds)
-    while not stop.wait(0.1) and not pipeline.wait(0.0) and time.monotonic() < deadline:
-        for work in often:
-            work()
+    try:
+        while not stop.wait(0.1) and not server.over and time.monotonic() < deadline:
+            for work in often:
+                work()
+    finally:
+        server.stop()
+        often[0]()
+    if arguments.report:
+        first = next(iter(server.pipelines))
+        reply = server.handler(here=first)({"command": "status"})
+        _write_report(arguments.report, reply["status"])
+    for name, pipeline in server.pipelines.items():
+        state = pipeline.status()["state"]
+        if state.startswith("failed"):
+            where = f"stream {name}: " if len(server.pipelines) > 1 else ""
+            raise ServerEndedError(f"the server stopped by itself; {where}{state}")
+    return 0
 
 
 def _warn_of_idle_gpu(console: Console) -> None:

@@ -29,7 +29,8 @@ CONTROLS_HEAD = "Controls, for all prompts. px: of a picture 540 lines high."
 
 PROMPTS_HEAD = """\
 What to key, up to four, a matte channel each. "person + dog - hair" is one prompt; also and
-negative say the same in lists. Controls of one prompt alone go below it."""
+negative say the same in lists. Controls of one prompt alone go below it. For several cameras see
+docs/streams.md."""
 
 
 def example_show(serve: argparse.ArgumentParser) -> str:

@@ -48,12 +48,13 @@ class Wants(Protocol):
 class ShowWatch:
     """Looks after one file on a thread of its own.
 
-    It acts through the command handler alone, and says only what differs between the file as
-    it was and as it is: what was set elsewhere stays. A file that cannot be used changes
+    It acts through the streams' command handlers alone, and says only what differs between the
+    file as it was and as it is: what was set elsewhere stays. A file that cannot be used changes
     nothing, and is told once.
 
-    settings: the names of those that the file decides; a change of one is told, as it holds
-    from the next start on. tell: gets one line for people.
+    wanted: what a file wants of each stream, by name, and handlers: the streams' own.
+    settings: the names of those that the file decides; a change of one, or of a stream's source or
+    links, is told, as it holds from the next start on. tell: gets one line for people.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class ShowWatch:
         path: Path,
         *,
         show: ShowFile,
-        wanted: Callable[[ShowFile], Wants],
+        wanted: Callable[[ShowFile], Mapping[str, Wants]],
         settings: Collection[str],
-        handler: CommandHandler,
+        handlers: Mapping[str, CommandHandler],
         tell: Callable[[str], object],
         poll_s: float = POLL_S,
     ) -> None:
@@ -71,7 +72,7 @@ class ShowWatch:
         self._started = self._show = show
         self._wanted = wanted
         self._settings = sorted(settings)
-        self._handler = handler
+        self._handlers = handlers
         self._tell = tell
         self._poll_s = poll_s
         self._seen: Signature | None = None
@@ -94,18 +95,22 @@ class ShowWatch:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def handle(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """The handler's answer, to which `status` adds `config`: file, reloads, result of the
+    def wrapped(self, handler: CommandHandler) -> CommandHandler:
+        """The handler, to whose answer to `status` is added `config`: file, reloads, result of the
         last one, and settings that wait for the next start."""
-        reply = self._handler(command)
-        if command.get("command") == "status":
-            reply["status"]["config"] = {
-                "file": str(self._path),
-                "reloads": self._reloads,
-                "result": self._result,
-                "at_next_start": list(self._later),
-            }
-        return reply
+
+        def handle(command: Mapping[str, Any]) -> dict[str, Any]:
+            reply = handler(command)
+            if command.get("command") == "status":
+                reply["status"]["config"] = {
+                    "file": str(self._path),
+                    "reloads": self._reloads,
+                    "result": self._result,
+                    "at_next_start": list(self._later),
+                }
+            return reply
+
+        return handle
 
     def _run(self) -> None:
         try:
@@ -147,17 +152,19 @@ class ShowWatch:
 
     def _apply(self, show: ShowFile) -> None:
         before, after = self._wanted(self._show), self._wanted(show)
-        changes = control_commands(before.controls, after.controls)
-        if before.prompts != after.prompts:
-            live = live_prompts(self._handler({"command": "status"})["status"])
-            changes.append(prompt_command(merged_prompts(before.prompts, after.prompts, live)))
-        for command in changes:
-            self._handler(command)
+        changes = [
+            (handler, command)
+            for name, handler in self._handlers.items()
+            if name in before and name in after
+            for command in _commands(before[name], after[name], handler)
+        ]
+        for handler, command in changes:
+            handler(command)
         later = [
             name
             for name in self._settings
             if show.settings.get(name) != self._started.settings.get(name)
-        ]
+        ] + _streams_that_differ(self._started, show)
         news = [f"{len(changes)} changes"] if changes else []
         if later != self._later:
             news.append(f"at the next start: {', '.join(later) or 'nothing more'}")
@@ -166,6 +173,24 @@ class ShowWatch:
             self._result = f"read again: {'; '.join(news) or 'nothing changed'}"
             self._tell(f"{self._path.name} {self._result}")
         self._show, self._later, self._fault = show, later, ""
+
+
+def _commands(before: Wants, after: Wants, handler: CommandHandler) -> list[dict[str, Any]]:
+    """What leads a stream from one to the other."""
+    commands = control_commands(before.controls, after.controls)
+    if before.prompts != after.prompts:
+        live = live_prompts(handler({"command": "status"})["status"])
+        commands.append(prompt_command(merged_prompts(before.prompts, after.prompts, live)))
+    return commands
+
+
+def _streams_that_differ(before: ShowFile, after: ShowFile) -> list[str]:
+    """Streams that came, went, or have another source, link or share."""
+    old, new = (
+        {table.name: (table.source, table.out, table.share) for table in show.streams}
+        for show in (before, after)
+    )
+    return [f"stream {name}" for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _signature(path: Path) -> Signature | None:

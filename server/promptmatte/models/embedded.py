@@ -18,7 +18,11 @@ from promptmatte.errors import ModelError
 from promptmatte.frame import Frame, PixelFormat
 from promptmatte.models.combine import combined
 from promptmatte.models.embedded_encoder import ImageEncoder, OnnxEncoder, TorchEncoder
-from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_network import (
+    EmbeddedArchitecture,
+    EmbeddedNetwork,
+    ImageFeatures,
+)
 from promptmatte.models.embedded_terms import TermReader
 from promptmatte.models.lexicon import Lexicon
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
@@ -162,17 +166,42 @@ class EmbeddedModel:
         """What it takes a prompt for, where that is not what it says; None where it is."""
         return self._lexicon.meaning(text).taken_as
 
+    @property
+    def encode_batch(self) -> int:
+        """Frames of a pass: one on a CPU, where a pass of several takes as long as one each."""
+        return 1 if self._device.type == "cpu" else 8
+
     def encode(self, frame: Frame) -> Scene:
         """The Scene of an rgb8 frame: ImageFeatures of the whole frame, shrunk to the network."""
+        features = self._encoder(self._shrunk(frame))
+        return Scene(info=frame.info, size_hw=frame.size_hw, features=features)
+
+    def encode_many(self, frames: Sequence[Frame]) -> list[Scene]:
+        """The Scene of each frame; those that the network sees in one size share a pass."""
+        encoder = self._encoder
+        if not isinstance(encoder, TorchEncoder):
+            return [self.encode(frame) for frame in frames]
+        small = [self._shrunk(frame) for frame in frames]
+        features: dict[int, ImageFeatures] = {}
+        for shape in {picture.shape for picture in small}:
+            alike = [index for index, picture in enumerate(small) if picture.shape == shape]
+            found = encoder.many([small[index] for index in alike])
+            features.update(zip(alike, found, strict=True))
+        return [
+            Scene(info=frame.info, size_hw=frame.size_hw, features=features[index])
+            for index, frame in enumerate(frames)
+        ]
+
+    def _shrunk(self, frame: Frame) -> npt.NDArray[np.uint8]:
         if frame.format is not PixelFormat.RGB8:
             raise ModelError(f"expected an rgb8 frame; got {frame.format.name.lower()}")
         height, width = self._network.architecture.input_hw(*frame.size_hw)
         pixels: npt.NDArray[np.uint8] = np.asarray(frame.pixels, np.uint8)
-        if frame.size_hw != (height, width):
-            shrinks = height * width < frame.size_hw[0] * frame.size_hw[1]
-            how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
-        return Scene(info=frame.info, size_hw=frame.size_hw, features=self._encoder(pixels))
+        if frame.size_hw == (height, width):
+            return pixels
+        shrinks = height * width < frame.size_hw[0] * frame.size_hw[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
 
     def embed(self, prompts: PromptSet) -> PromptEmbedding:
         """The Meaning of every term of the set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,16 @@ class TorchEncoder:
         own = pixels if pixels.flags.writeable else pixels.copy()
         tensor: Tensor = torch.from_numpy(own).to(self._device).float()
         return self._network.encode_image(tensor.permute(2, 0, 1).unsqueeze(0))
+
+    @torch.inference_mode()
+    def many(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> list[ImageFeatures]:
+        """The features of each of several frames of one size, from one pass."""
+        tensor: Tensor = torch.from_numpy(np.stack(pictures)).to(self._device).float()
+        found = self._network.encode_image(tensor.permute(0, 3, 1, 2))
+        return [
+            ImageFeatures(pixels=found.pixels[[index]], summary=found.summary[[index]])
+            for index in range(len(pictures))
+        ]
 
 
 class OnnxEncoder:

@@ -132,9 +132,7 @@ class ModelHost:
         A newer choice replaces one that is still being loaded. Files come from the first
         choice only. ConfigError.
         """
-        first = self._choice
-        with self._lock:
-            base = self._wanted or self._loaded or first
+        first, base = self._choice, self.choice
         choice = replace(base, projection=None, **changes)
         choice = replace(
             choice,
@@ -176,6 +174,12 @@ class ModelHost:
             },
             "notice": self._notice,
         }
+
+    @property
+    def choice(self) -> ModelChoice:
+        """What is being loaded, else what is in use, else what is to be loaded first."""
+        with self._lock:
+            return self._wanted or self._loaded or self._choice
 
     @property
     def loading(self) -> Loading | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -93,4 +93,18 @@ class Model(Protocol):
 
     def presence(self, scene: Scene, texts: Sequence[str]) -> tuple[float, ...]:
         """How sure it is, 0..1, that each text is in a Scene; those of one call may vie."""
+        ...
+
+
+@runtime_checkable
+class BatchModel(Model, Protocol):
+    """A model that encodes frames of several streams in one pass, where that saves time."""
+
+    @property
+    def encode_batch(self) -> int:
+        """Frames of one pass at most; 1 where a pass a frame is as fast."""
+        ...
+
+    def encode_many(self, frames: Sequence[Frame]) -> list[Scene]:
+        """The Scene of each rgb8 frame, as `encode` makes it but for rounding."""
         ...

@@ -1,0 +1,1 @@
+"""Streams on several machines: Ray places their workers, a supervisor brings lost ones back."""
