@@ -129,6 +129,22 @@ def test_between_corrections_the_last_result_is_carried_on() -> None:
     assert overlap(np.uint8(255 * on_its_way[0]), frames[6][1]) > 0.9
 
 
+@pytest.mark.parametrize(("seqs", "rests"), [((0, 1, 2), False), ((0, 1, 3), True)])
+def test_frames_passed_over_make_the_rest_longer(seqs: tuple[int, ...], rests: bool) -> None:
+    frames = seen(shipped_clip(1), 4)
+    corrector = MaskCorrector(load_correction(), history_frames=8, rest_ns=2 * FRAME_NS)
+    for seq in seqs[:-1]:
+        corrector.advance(frames[seq][0])
+        if seq == 0:
+            corrector.anchor(0, frames[0][1][np.newaxis])
+        before, _ = corrector.masks([True])
+        corrector.settle(before)
+    corrector.advance(frames[seqs[-1]][0])
+    masks, _ = corrector.masks([True])
+    only_carried = np.array_equal(masks, carried(before, corrector.motion.previous_origins()))
+    assert only_carried == rests
+
+
 def test_a_forgotten_result_has_no_say() -> None:
     frames = seen(shipped_clip(2), 5)
     corrector = new_corrector()

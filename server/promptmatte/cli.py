@@ -41,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="warning", choices=("debug", "info", "warning", "error"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
-        demo, serve, web, config, keys, cluster, service, control, top, cut, points, models, evaluate,
-        train, td, doctor, conformance, bench,
+        demo, serve, web, config, keys, cluster, service, control, top, cut, points, models,
+        evaluate, train, td, doctor, conformance, bench,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser

@@ -64,8 +64,9 @@ class MaskCorrector:
     A new anchor is therefore blended in, never popped. Used from one thread.
 
     rest_ns: frames that come sooner after the last correction only have its result carried on:
-    the one step of motion errs little, and the network is most of a frame's work. A new anchor
-    is always corrected.
+    the one step of motion errs little, and the network is most of a frame's work. Where frames
+    were passed over since, as when the processor is short, it is twice that. A new anchor is
+    always corrected.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class MaskCorrector:
         self._forgotten: set[int] = set()
         self._features: Features | None = None
         self._corrected: _Corrected | None = None
+        self._passed_over = False
 
     def advance(self, luma: Luma) -> None:
         """Makes this the current frame."""
+        self._passed_over |= bool(self._sights) and luma.info.seq > self._sights[-1].seq + 1
         self.motion.advance(luma)
         self._features = None
         self._now_ns = luma.info.captured_ns
@@ -135,7 +138,8 @@ class MaskCorrector:
         anchor, last = self._anchor, self._corrected
         if anchor is None or not self._sights:
             raise ModelError("expected an anchor and a frame before masks are asked for")
-        if last is not None and last.stands(wanted, self._now_ns - self._rest_ns):
+        rest_ns = self._rest_ns * (2 if self._passed_over else 1)
+        if last is not None and last.stands(wanted, self._now_ns - rest_ns):
             assert self._results is not None
             return carried(self._results, self.motion.previous_origins()), last.quality
         origins = self.motion.origins(anchor.sight.seq)
@@ -155,6 +159,7 @@ class MaskCorrector:
             )
             for index, value in zip(which, found.tolist(), strict=True):
                 quality[index] = value
+        self._passed_over = False
         self._corrected = _Corrected(
             at_ns=self._now_ns, wanted=tuple(wanted), quality=tuple(quality)
         )

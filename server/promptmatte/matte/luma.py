@@ -39,7 +39,7 @@ class Luma:
         height, width = small_size_hw(frame.size_hw, long_side_px)
         pixels = np.asarray(frame.pixels, np.uint8)
         larger = halved(pixels, (height, width))
-        near = larger.shape[0] < 2 * height and larger.shape[1] < 2 * width
+        near = larger.shape[0] <= 2 * height and larger.shape[1] <= 2 * width
         how = cv2.INTER_LINEAR if near else cv2.INTER_AREA
         small_rgb = cv2.resize(larger, (width, height), interpolation=how)
         small = cv2.cvtColor(small_rgb, cv2.COLOR_RGB2GRAY)
