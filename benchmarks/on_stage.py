@@ -31,12 +31,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from footprint import Footprint
 from playwright.sync_api import sync_playwright
 from processes import at_work, free_port, free_session, serving, started, status_of
 from promptmatte.bench.machine import machine
 from promptmatte.links import open_client_link
 from pythonosc.udp_client import SimpleUDPClient
-from usage import Usage
 
 PROMPTS = ("person", "sky")
 SAMPLE_S = 10.0
@@ -74,7 +74,7 @@ def stage(source: str, log: Path, *options: str) -> Iterator[tuple[subprocess.Po
 
 
 def measured(
-    process: Any, session: str, minutes: float, usages: dict[int, Usage]
+    process: Any, session: str, minutes: float, usages: dict[int, Footprint]
 ) -> dict[str, Any]:
     """Rate, latency, drops and readers of so many minutes after warming up."""
     time.sleep(WARM_UP_S)
@@ -139,7 +139,7 @@ def full(source: str, minutes: float, folder: Path) -> dict[str, Any]:
         helpers = [threading.Thread(target=work) for work in (move_controls, scrape)]
         for helper in helpers:
             helper.start()
-        server, page = Usage(), Usage()
+        server, page = Footprint(), Footprint()
         page_pid = child_of(process.pid)
         try:
             result = measured(process, session, minutes, {process.pid: server, page_pid: page})

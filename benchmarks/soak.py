@@ -26,9 +26,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from promptmatte.bench.machine import machine
+from promptmatte.bench.report import STDOUT, Report, Table
 from promptmatte.links import open_client_link
 
+from benchmarks.footprint import Footprint
 from benchmarks.processes import (
     at_work,
     free_port,
@@ -38,7 +39,6 @@ from benchmarks.processes import (
     started,
     status_of,
 )
-from benchmarks.usage import Usage
 
 LINKS = ("shm", "zmq")
 SAMPLE_S = 10.0
@@ -59,7 +59,7 @@ class Soak:
         self._session = free_session()
         zmq = f"zmq:tcp://127.0.0.1:{free_port()}"
         self._addresses = dict(zip(LINKS, (f"shm:{self._session}", zmq), strict=True))
-        self.usage = Usage()
+        self.usage = Footprint()
         self.segments: list[list[str]] = []
         self.parts: list[dict[str, Any]] = []
 
@@ -147,7 +147,7 @@ class Soak:
         }
 
 
-def report(measured: dict[str, Any], command: str) -> dict[str, Any]:
+def report(measured: dict[str, Any], command: str) -> Report:
     """What docs/benchmarks.md is made of, and the values as they were measured."""
     usage, parts = measured["usage"], measured["parts"]
     values = [
@@ -163,28 +163,27 @@ def report(measured: dict[str, Any], command: str) -> dict[str, Any]:
          told["wrong_size"], told["torn"]]
         for number, part in enumerate(parts, 1) for name, told in part.items()
     ]  # fmt: skip
-    return {
-        "command": command,
-        "title": "Soak",
-        "about": " ".join(str(__doc__).split("\n\n")[2].split()),
-        "machine": machine(),
-        "tables": [
-            {"title": "The server", "columns": ["what", "value"], "rows": values},
-            {
-                "title": "What the readers saw, by part of the time",
-                "columns": ["part", "link", "mattes", "latency p50 ms", "latency p99 ms",
+    return Report(
+        command=command,
+        title="Soak",
+        about=" ".join(str(__doc__).split("\n\n")[2].split()),
+        tables=[
+            Table(title="The server", columns=["what", "value"], rows=values),
+            Table(
+                title="What the readers saw, by part of the time",
+                columns=["part", "link", "mattes", "latency p50 ms", "latency p99 ms",
                             "out of order", "of a wrong size", "torn reads noticed so far"],
-                "rows": latencies,
-            },
-            {
-                "title": "Judged",
-                "columns": ["what", "holds"],
-                "rows": [[what, "yes" if holds else "no"] for what, holds in
-                         measured["judged"].items()],
-            },
+                rows=latencies,
+            ),
+            Table(
+                title="Judged",
+                columns=["what", "holds"],
+                rows=[[what, "yes" if holds else "no"] for what, holds in
+                      measured["judged"].items()],
+            ),
         ],
-        **measured,
-    }  # fmt: skip
+        raw=measured,
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,15 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.soak", description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--source", default="test:")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, default=STDOUT, metavar="FILE")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         measured = Soak(60 * options.minutes, options.source, Path(folder)).run()
     command = " ".join(["python -m benchmarks.soak", *(arguments or sys.argv[1:])])
-    told = json.dumps(report(measured, command), indent=1)
-    if options.json:
-        options.json.write_text(told, encoding="utf-8")
-    print(told)
+    report(measured, command).write(options.json)
     return 0 if measured["good"] else 1
 
 

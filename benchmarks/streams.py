@@ -28,7 +28,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from machine import machine
+from promptmatte.bench.report import STDOUT, Report, Table
 from promptmatte.errors import PromptMatteError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="measured, of each run")
     parser.add_argument("--device", default="cpu", help="of the passes of several frames")
     parser.add_argument("--rounds", type=int, default=10, help="of each pass of several frames")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write it here")
+    parser.add_argument("--json", type=Path, default=STDOUT, metavar="FILE", help="write it here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = [
@@ -228,25 +228,20 @@ def main() -> None:
             for way in ("one server", "N servers")
         ]
     batches = passes(arguments.device, arguments.streams, arguments.rounds)
-    report = {
-        "command": f"python benchmarks/streams.py {' '.join(sys.argv[1:])}".rstrip(),
-        "title": "Many streams in one server",
-        "about": ABOUT,
-        "machine": machine(),
-        "tables": [
-            {"title": "Streams", "columns": COLUMNS, "rows": [row_of(run, runs) for run in runs]},
-            {
-                "title": "A pass of N frames",
-                "columns": ("device", "frames", "one by one ms", "one pass ms", "speed-up"),
-                "rows": batches,
-            },
+    Report(
+        command=f"python benchmarks/streams.py {' '.join(sys.argv[1:])}".rstrip(),
+        title="Many streams in one server",
+        about=ABOUT,
+        tables=[
+            Table(title="Streams", columns=COLUMNS, rows=[row_of(run, runs) for run in runs]),
+            Table(
+                title="A pass of N frames",
+                columns=("device", "frames", "one by one ms", "one pass ms", "speed-up"),
+                rows=batches,
+            ),
         ],
-        "runs": runs,
-    }
-    text = json.dumps(report, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        raw={"runs": runs},
+    ).write(arguments.json)
 
 
 if __name__ == "__main__":

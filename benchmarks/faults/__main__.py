@@ -10,14 +10,13 @@ it is done; the exit code is 1 if any fault was not recovered from or any matte 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from promptmatte.bench.machine import machine
+from promptmatte.bench.report import Report, Table
 
 from benchmarks.faults.kinds import KINDS, Kind
 from benchmarks.faults.result import COLUMNS, Result
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.json:
         command = " ".join(["python -m benchmarks.faults", *(arguments or sys.argv[1:])])
-        options.json.write_text(json.dumps(report(results, command), indent=1), encoding="utf-8")
+        report(results, command).write(options.json)
     return 0 if results and all(result.good for result in results) else 1
 
 
@@ -65,18 +64,18 @@ def told(result: Result) -> Result:
     return result
 
 
-def report(results: Sequence[Result], command: str) -> dict[str, object]:
+def report(results: Sequence[Result], command: str) -> Report:
     """What docs/benchmarks.md is made of, and the results as they are."""
-    table = {"title": "Faults", "columns": [*COLUMNS], "rows": [[*r.row()] for r in results]}
-    return {
-        "command": command,
-        "title": "Faults",
-        "about": ABOUT,
-        "machine": machine(),
-        "tables": [table],
-        "results": [asdict(result) for result in results],
-        "good": all(result.good for result in results),
-    }
+    return Report(
+        command=command,
+        title="Faults",
+        about=ABOUT,
+        tables=[Table(title="Faults", columns=COLUMNS, rows=[r.row() for r in results])],
+        raw={
+            "results": [asdict(result) for result in results],
+            "good": all(result.good for result in results),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.machine import machine
+from promptmatte.bench.report import Report, Table
 from rich.console import Console
 
 from .campaign import SHARES, Outcome, fuzzed, shared
@@ -55,41 +54,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for finding in outcome.findings:
             console.print(f"  {finding['what']}: {finding.get('input')}", highlight=False)
         outcomes.append(outcome)
-    report = _report(outcomes, options)
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        _report(outcomes, options).write(options.json)
     total = sum(len(outcome.findings) for outcome in outcomes)
     console.print(f"{sum(o.cases for o in outcomes)} cases, {total} findings", highlight=False)
     return 1 if total else 0
 
 
-def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> dict[str, object]:
+def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> Report:
     rows = [
         [o.target, o.cases, o.seconds, o.edges_of_seeds, o.edges, o.corpus, len(o.findings)]
         for o in outcomes
     ]
     how_long = f"--seconds {options.seconds}" if options.seconds else f"--cases {options.cases}"
     command = ["python -m benchmarks.fuzz", *options.targets, how_long, f"--seed {options.seed}"]
-    return {
-        "command": " ".join(command),
-        "machine": machine(),
-        "title": "Hostile input",
-        "about": (
+    return Report(
+        command=" ".join(command),
+        title="Hostile input",
+        about=(
             "Mutated inputs, guided by the coverage of the project's own code (atheris), each "
             "target in a process of its own. A finding is anything raised but the project's own "
             "errors, a case of more than 20 s, or a process of more than 2 GB."
         ),
-        "tables": [
-            {
-                "title": "By input",
-                "columns": [
-                    "input", "cases", "s", "edges by the seeds", "edges", "corpus", "findings",
+        tables=[
+            Table(
+                title="By input",
+                columns=[
+                    "input",
+                    "cases",
+                    "s",
+                    "edges by the seeds",
+                    "edges",
+                    "corpus",
+                    "findings",
                 ],
-                "rows": rows,
-            }
+                rows=rows,
+            )
         ],
-        "outcomes": [asdict(outcome) for outcome in outcomes],
-    }  # fmt: skip
+        raw={"outcomes": [asdict(outcome) for outcome in outcomes]},
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(kw_only=True)
-class Usage:
+class Footprint:
     """When it was looked at; memory in MB, open files and threads of a process then."""
 
     at_s: list[float] = field(default_factory=list)
