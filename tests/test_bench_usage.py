@@ -37,6 +37,9 @@ def test_another_process_is_seen_to_work() -> None:
     assert 0.4 < after.cpu_s - before.cpu_s < 5
     assert after.rss_bytes - before.rss_bytes > 70e6
     assert after.peak_bytes >= after.rss_bytes
+    if after.page_faults is not None:
+        assert before.page_faults is not None
+        assert after.page_faults - before.page_faults > 70e6 / (1 << 21)  # pages may be of 2 MB
 
 
 def test_itself_agrees_with_the_processors_clock() -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 @dataclass(frozen=True, kw_only=True)
 class Usage:
     """cpu_s: processor seconds so far, of all its threads. rss_bytes: memory now. peak_bytes: the
-    most it has had; on macOS, which does not tell it of others, what it has now."""
+    most it has had; on macOS, which does not tell it of others, what it has now. page_faults: times
+    that it was given a page of memory for the first time, or again; None on macOS."""
 
     cpu_s: float
     rss_bytes: int
     peak_bytes: int
+    page_faults: int | None
 
 
 def usage_of(pid: int) -> Usage:
@@ -39,6 +41,7 @@ def _of_proc(folder: Path) -> Usage:
         cpu_s=ticks / os.sysconf("SC_CLK_TCK"),
         rss_bytes=1024 * int(kib["VmRSS"]),
         peak_bytes=1024 * int(kib["VmHWM"]),
+        page_faults=int(fields[7]),  # minflt, the 10th
     )
 
 
@@ -55,7 +58,7 @@ def _of_ps(pid: int) -> Usage:
     for power, part in enumerate(reversed(clock.split(":"))):
         seconds += float(part) * 60**power
     resident = 1024 * int(words[1])
-    return Usage(cpu_s=seconds, rss_bytes=resident, peak_bytes=resident)
+    return Usage(cpu_s=seconds, rss_bytes=resident, peak_bytes=resident, page_faults=None)
 
 
 def _of_windows(pid: int) -> Usage:
@@ -89,4 +92,9 @@ def _of_windows(pid: int) -> Usage:
     finally:
         kernel.CloseHandle(handle)
     cpu_s = (times[2].value + times[3].value) * 1e-7
-    return Usage(cpu_s=cpu_s, rss_bytes=memory.now, peak_bytes=memory.peak)
+    return Usage(
+        cpu_s=cpu_s,
+        rss_bytes=memory.now,
+        peak_bytes=memory.peak,
+        page_faults=memory.page_faults,
+    )
