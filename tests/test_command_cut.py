@@ -234,7 +234,7 @@ def test_says_which_words_the_model_does_not_know(
         ("missing.mp4", "out.mov", "disc", "nothing there"),
         ("missing.png", "out.png", "disc", "cannot read the picture"),
         ("damaged.mp4", "out.mov", "disc", "cannot open"),
-        ("damaged.png", "out.png", "disc", "cannot decode"),
+        ("damaged.png", "out.png", "disc", "got a file of another kind"),
         ("in.mkv", "out.avi", "disc", "expected an output ending in .mov"),
         ("in.mkv", "in.mkv", "disc", "expected an output other than the input"),
         ("in.png", "out.mov", "disc", "expected an output ending in .png"),

@@ -49,9 +49,9 @@ class _Corrected:
     wanted: tuple[bool, ...]
     quality: tuple[float, ...]
 
-    def stands(self, wanted: Sequence[bool], since_ns: int) -> bool:
-        """True while its result need only be carried on: it is of a frame after since_ns."""
-        return since_ns < self.at_ns and self.wanted == tuple(wanted)
+    def stands(self, wanted: Sequence[bool], now_ns: int, rest_ns: int) -> bool:
+        """True while its result need only be carried on: less than rest_ns, to either side."""
+        return abs(now_ns - self.at_ns) < rest_ns and self.wanted == tuple(wanted)
 
 
 class MaskCorrector:
@@ -139,7 +139,7 @@ class MaskCorrector:
         if anchor is None or not self._sights:
             raise ModelError("expected an anchor and a frame before masks are asked for")
         rest_ns = self._rest_ns * (2 if self._passed_over else 1)
-        if last is not None and last.stands(wanted, self._now_ns - rest_ns):
+        if last is not None and last.stands(wanted, self._now_ns, rest_ns):
             assert self._results is not None
             return carried(self._results, self.motion.previous_origins()), last.quality
         origins = self.motion.origins(anchor.sight.seq)
