@@ -156,6 +156,15 @@ def test_a_picture_bomb_is_refused_by_its_head(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_a_part_of_a_picture_that_says_gigabytes_is_not_waited_for(tmp_path: Path) -> None:
+    """OpenCV takes the memory first; found by fuzzing."""
+    path = tmp_path / "bomb.png"
+    whole = png_bomb(8, 6)
+    path.write_bytes(whole[:33] + pack(">I", 0xE7000000) + whole[37:])
+    with pytest.raises(SourceError, match="damaged file"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
 def test_the_size_in_the_head_is_the_size(suffix: str) -> None:
     import cv2

@@ -52,7 +52,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 def _said_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith(PNG) and data[12:16] == b"IHDR":
-        return struct.unpack_from(">II", data, 16)
+        return _png_size(data)
     if data.startswith(JPEG):
         height, width = next(_jpeg_sizes(data), (0, 0))
         return width, height
@@ -63,6 +63,18 @@ def _said_size(data: bytes) -> tuple[int, int] | None:
     if data[:4] in TIFF_ORDERS:
         return _tiff_size(data, TIFF_ORDERS[data[:4]])
     return None
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """No size where a part is longer than the file: OpenCV takes as much memory as a part says
+    before it reads it, of 4 GB for a file of 200 bytes."""
+    at = len(PNG)
+    while at + 8 <= len(data):
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    if at > len(data):
+        return 0, 0
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
 
 
 def _jpeg_sizes(data: bytes) -> Iterator[tuple[int, int]]:
