@@ -177,15 +177,15 @@ def test_a_file_that_another_program_has_for_itself_is_read_later(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows: an editor, or what looks for viruses, right after the file was saved."""
-    own = Path.read_text
+    own = Path.open
 
-    def refused(path: Path, *arguments: Any, **options: Any) -> str:
-        if path == running.path:
+    def refused(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if path == running.path and "r" in mode:
             raise PermissionError(13, "Permission denied")
-        return own(path, *arguments, **options)
+        return own(path, mode, *arguments, **options)
 
     with monkeypatch.context() as changed:
-        changed.setattr(Path, "read_text", refused)
+        changed.setattr(Path, "open", refused)
         running.write(SHOW.replace('"sky"', '"car"'))
         wait_for(lambda: running.told)
         assert "cannot read the show" in running.told[0]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.machine import machine
+from promptmatte.bench.machine import machine
 from promptmatte.models.embedded import EmbeddedModel, weights_path
 from promptmatte.training.datasets import Dataset, load_datasets
 
