@@ -13,7 +13,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from promptmatte.bench.report import Report, Table
@@ -65,14 +64,14 @@ def told(result: Result) -> Result:
 
 
 def report(results: Sequence[Result], command: str) -> Report:
-    """What docs/benchmarks.md is made of, and the results as they are."""
+    """What docs/benchmarks.md is made of, and what was wrong."""
     return Report(
         command=command,
         title="Faults",
         about=ABOUT,
         tables=[Table(title="Faults", columns=COLUMNS, rows=[r.row() for r in results])],
         raw={
-            "results": [asdict(result) for result in results],
+            "wrong": {result.fault: result.wrong for result in results if result.wrong},
             "good": all(result.good for result in results),
         },
     )
