@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import av
 import numpy as np
 import torch
 from promptmatte.bench.report import STDOUT, Report, Table
+from promptmatte.bench.usage import usage_of
 from promptmatte.errors import PromptMatteError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
@@ -110,16 +110,9 @@ def counts_of(address: str) -> dict[str, Any]:
         link.close()
 
 
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_s_of(pids: Sequence[int]) -> float:
+    """Processor time that processes have used."""
+    return sum(usage_of(pid).cpu_s for pid in pids)
 
 
 def jain(rates: Sequence[float]) -> float:
@@ -132,7 +125,7 @@ def measured(links: Sequence[str], pids: Sequence[int], seconds: float) -> dict[
     """Rates of each stream, and what the processes used, over so many seconds."""
     time.sleep(WARM_UP_S)
     began_s, before = time.monotonic(), [counts_of(link) for link in links]
-    used = sum(map(cpu_s, pids))
+    used = cpu_s_of(pids)
     time.sleep(seconds)
     after, took_s = [counts_of(link) for link in links], time.monotonic() - began_s
     rates = {
@@ -144,8 +137,8 @@ def measured(links: Sequence[str], pids: Sequence[int], seconds: float) -> dict[
     return rates | {
         "latency_p95_ms": [one["latency_ms"]["p95"] for one in after],
         "dropped": [one["dropped"] for one in after],
-        "rss_mb": round(sum(map(rss_mb, pids)), 1),
-        "cores": round((sum(map(cpu_s, pids)) - used) / took_s, 2),
+        "rss_mb": round(sum(usage_of(pid).rss_bytes for pid in pids) / 2**20, 1),
+        "cores": round((cpu_s_of(pids) - used) / took_s, 2),
         "seconds": round(took_s, 1),
     }
 

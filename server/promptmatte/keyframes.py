@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from promptmatte.slot import LatestSlot
 from promptmatte.suggestions import Inquiry
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NOTHING = Decoded(logits=np.zeros((0, 1, 1), np.float32), confidence=())
 
@@ -168,11 +171,8 @@ class KeyframeWorker:
             self._take_model(self._given_model)
         if self._model is None or self._clock.now_ns() < self._retry_ns:
             return None
-        try:
-            return self._turn(self._model, frame, self._prompts)
-        except Exception as error:  # noqa: BLE001  a model may raise anything
-            self._fail(self._model, error)
-            return None
+        model, prompts = self._model, self._prompts
+        return self._tried(model, lambda: self._turn(model, frame, prompts))
 
     def begin(self, order: Order) -> None:
         """The order is being carried out: `at` is its frame, and the next is due a period later."""
@@ -188,20 +188,23 @@ class KeyframeWorker:
         if model is None:
             return
         self.begin(order)
-        try:
-            self._finish(model, order, model.encode(order.frame))
-        except Exception as error:  # noqa: BLE001  a model may raise anything
-            self._fail(model, error)
+        self._tried(model, lambda: self._finish(model, order, model.encode(order.frame)))
 
     def finish(self, order: Order, scene: Scene) -> None:
         """Makes an anchor of the Scene of an order that was begun; errors as with `order`."""
         model = self._model
         if model is None:
             return
+        self._tried(model, lambda: self._finish(model, order, scene))
+
+    def _tried(self, model: Model, action: Callable[[], T]) -> T | None:
+        """What the action gives; None where the model raises something, which is kept as `error`
+        and tried again a period later."""
         try:
-            self._finish(model, order, scene)
+            return action()
         except Exception as error:  # noqa: BLE001  a model may raise anything
             self._fail(model, error)
+            return None
 
     def inquire(self, frame: Frame | None = None) -> None:
         """One step of the inquiry, if there is one, about this frame or else the newest; its

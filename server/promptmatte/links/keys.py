@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ import zmq.auth
 from zmq.utils import z85
 
 from promptmatte.errors import ConfigError, shown
+from promptmatte.user_folders import settings_folder
 
 FOLDER_VARIABLE = "PROMPTMATTE_KEYS"
 SERVER, CLIENT, CLIENTS = "server", "client", "clients"
@@ -47,7 +47,7 @@ class KeyFolder:
     def from_environment(cls) -> KeyFolder:
         """The folder in PROMPTMATTE_KEYS, else `keys` in the user's folder of settings."""
         given = os.environ.get(FOLDER_VARIABLE)
-        return cls(Path(given).expanduser().absolute() if given else _settings() / "keys")
+        return cls(Path(given).expanduser().absolute() if given else settings_folder() / "keys")
 
     def make_server(self) -> bytes:
         """The public key of a new pair for a server; ConfigError if it has one already."""
@@ -149,17 +149,6 @@ def _new_pair() -> KeyPair:
     check_curve()
     public, secret = zmq.curve_keypair()
     return KeyPair(public=public, secret=secret)
-
-
-def _settings() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("APPDATA")
-        return (Path(base) if base else Path.home() / "AppData" / "Roaming") / "promptmatte"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "promptmatte"
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    # a relative one is invalid and to be ignored (XDG base directories 0.8)
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".config") / "promptmatte"
 
 
 def _write_pair(folder: Path, name: str, pair: KeyPair) -> None:

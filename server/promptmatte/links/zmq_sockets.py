@@ -89,14 +89,15 @@ class ZmqSockets:
     def __init__(self, place: ZmqAddress, *, serves: bool) -> None:
         self._pair: KeyPair | None = None
         self._server_key: bytes | None = None
-        keys = KeyFolder.from_environment()
+        keys: KeyFolder | None = None
         if not place.is_loopback:
             check_curve()
+            keys = KeyFolder.from_environment()
             self._pair = keys.server_pair() if serves else keys.client_pair()
             self._server_key = None if serves else keys.server_public()
         self._context = zmq.Context()
         self._open: list[Socket] = []
-        self._gate = CurveGate(self._context, keys) if serves and self._pair else None
+        self._gate = CurveGate(self._context, keys) if serves and keys else None
 
     def bind(self, kind: zmq.SocketType, place: ZmqAddress, offset: int) -> Socket:
         """A socket bound to a port of the place; LinkError if it cannot be."""

@@ -20,10 +20,9 @@ Floats = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 FEATURES = ("quarter", "eighth", "key")
-MEMORY = ("keys", "values")
 PICTURE = "picture"
 CORRECTED = ("masks", "quality")
-EVIDENCE = ("origins", "evidence", "which")
+ASKED = (*FEATURES, "keys", "values", "origins", "evidence", "which")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,12 +137,11 @@ class OnnxCorrection:
         which: Sequence[int],
     ) -> tuple[Floats, Floats]:
         """See CorrectionEngine."""
-        inputs = {
-            **dict(zip(FEATURES, (features.quarter, features.eighth, features.key), strict=True)),
-            **dict(zip(MEMORY, memory, strict=True)),
-            **dict(zip(EVIDENCE, (origins[np.newaxis], evidence, np.asarray(which)), strict=True)),
-        }
-        masks, quality = self._masks.run(CORRECTED, inputs)
+        values = (
+            features.quarter, features.eighth, features.key, *memory,
+            origins[np.newaxis], evidence, np.asarray(which),
+        )  # fmt: skip
+        masks, quality = self._masks.run(CORRECTED, dict(zip(ASKED, values, strict=True)))
         return masks, quality
 
 

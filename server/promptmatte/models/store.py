@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from promptmatte.models.catalogue import Entry, named_entry
 from promptmatte.models.download import RemoteFile, download, file_sha256
 from promptmatte.models.partial import BytesProgress, Partial
 from promptmatte.models.protocol import Progress
+from promptmatte.user_folders import cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Store:
     def from_environment(cls) -> Store:
         """The store that PROMPTMATTE_CACHE and PROMPTMATTE_MIRROR say, else the platform's."""
         given = os.environ.get("PROMPTMATTE_CACHE")
-        folder = Path(given).expanduser().absolute() if given else _platform_cache()
+        folder = Path(given).expanduser().absolute() if given else cache_folder()
         return cls(folder / "models", mirror=os.environ.get("PROMPTMATTE_MIRROR"))
 
     def path(self, name: str) -> Path:
@@ -197,18 +197,6 @@ def fetched(name: str, progress: Progress) -> Path:
         progress(f"{doing} {name}", min(done / total, 1.0) if total else 0.0)
 
     return Store.from_environment().pulled(name, told)
-
-
-def _platform_cache() -> Path:
-    """The folder for caches of this platform, with our name."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "promptmatte"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "promptmatte"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # a relative XDG_CACHE_HOME is invalid and to be ignored (XDG base directories 0.8)
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "promptmatte"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from promptmatte import user_folders
 from promptmatte.errors import ConfigError, ServiceError, shown
 from promptmatte.sources.redaction import redacted
 
@@ -120,15 +121,7 @@ def state_folder() -> Path:
     given = os.environ.get("PROMPTMATTE_STATE")
     if given:
         return Path(given).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "promptmatte" / "logs"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Logs" / "promptmatte"
-    base = os.environ.get("XDG_STATE_HOME", "")
-    # a relative XDG_STATE_HOME is invalid and to be ignored (XDG base directories 0.8)
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return folder / "promptmatte"
+    return user_folders.state_folder()
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -37,29 +37,30 @@ def read_image(path: str | Path, *, most_pixels: int = MAX_PIXELS) -> Frame:
 def _read_pixels(path: Path, most_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     data = _read_bytes(path)
     try:
-        check_pixels(*picture_size(data.tobytes()), most=most_pixels)
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        check_pixels(*picture_size(data), most=most_pixels)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except SourceError as error:
         raise SourceError(f"in {path}: {error}") from error
     except cv2.error:
         pixels = None
     if pixels is None:
         raise SourceError(
-            f"expected a picture in {path}; got {data.size} bytes that OpenCV cannot decode: "
+            f"expected a picture in {path}; got {len(data)} bytes that OpenCV cannot decode: "
             "the file is damaged"
         )
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _read_bytes(path: Path) -> npt.NDArray[np.uint8]:
+def _read_bytes(path: Path) -> bytes:
     try:
         # cv2.imread cannot open every name on Windows
-        data = np.fromfile(path, np.uint8, MAX_FILE_BYTES + 1)
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SourceError(
             f"cannot read the picture {path}: {error.strerror or error}; check its name and rights"
         ) from error
-    if data.size > MAX_FILE_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise SourceError(
             f"expected a picture of at most {MAX_FILE_BYTES >> 20} MB in {path}; got more: save "
             "it smaller"

@@ -121,7 +121,7 @@ def export_correction(network: CorrectionNetwork, weights: Path) -> None:
     quarter = {2: "quarter_rows", 3: "quarter_columns"}
     named = dict(
         zip(
-            (*correction_engine.FEATURES, *correction_engine.MEMORY, *correction_engine.EVIDENCE),
+            correction_engine.ASKED,
             (
                 features.quarter, features.eighth, features.key, *memory,
                 torch.zeros(1, 2, 8, 12), torch.zeros(2, 4, 64, 96), torch.tensor([0, 1]),
