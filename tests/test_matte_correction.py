@@ -1,4 +1,7 @@
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -143,6 +146,73 @@ def test_frames_passed_over_make_the_rest_longer(seqs: tuple[int, ...], rests: b
     masks, _ = corrector.masks([True])
     only_carried = np.array_equal(masks, carried(before, corrector.motion.previous_origins()))
     assert only_carried == rests
+
+
+class Held(Executor):
+    """Does what it is given when told."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def work(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def test_while_frames_come_late_none_waits_for_its_correction() -> None:
+    frames = seen(shipped_clip(1), 6)
+    beside = Held()
+    pressed = MaskCorrector(load_correction(), history_frames=8, beside=beside)
+    at_leisure = new_corrector()
+    first = followed(pressed, frames[:2])
+    truth = followed(at_leisure, frames[:3])
+    assert not beside.waiting
+    assert np.array_equal(first, truth[:2])
+
+    def step(index: int) -> Mask:
+        pressed.advance(frames[index][0], late=index == 2)
+        masks, _ = pressed.masks([True])
+        pressed.settle(masks)
+        return masks
+
+    motion = pressed.motion
+    assert np.array_equal(step(2), carried(first[1], motion.previous_origins()))
+    on = step(3)
+    assert len(beside.waiting) == 1, "one correction at a time"
+    beside.work()
+    caught_up = step(4)
+    assert np.array_equal(caught_up, carried(truth[2], motion.origins(2)))
+    assert not np.array_equal(caught_up, carried(on, motion.previous_origins()))
+    assert len(beside.waiting) == 1, "the next one is of this frame"
+    beside.work()
+    pressed.reset()
+    assert np.array_equal(followed(pressed, frames[:2]), first), "of the shot before, nothing"
+
+
+def test_a_result_that_is_worth_nothing_is_not_taken_up() -> None:
+    frames = seen(shipped_clip(1), 4)
+    with ThreadPoolExecutor(1) as beside:
+        corrector = MaskCorrector(load_correction(), history_frames=8, beside=beside)
+        followed(corrector, frames[:2])
+        corrector.advance(frames[2][0], late=True)
+        results, _ = corrector.masks([True])
+        corrector.settle(results)
+        corrector.forget_result(0)  # while its correction is under way
+        corrector.advance(frames[3][0])
+        masks, _ = corrector.masks([True])
+    alone = new_corrector()
+    for index in (0, 1, 2):
+        alone.advance(frames[index][0])
+        if index == 0:
+            alone.keep([0])
+            alone.anchor(0, frames[0][1][np.newaxis])
+    alone.advance(frames[3][0])
+    assert np.array_equal(masks, alone.masks([True])[0])
 
 
 def test_a_forgotten_result_has_no_say() -> None:

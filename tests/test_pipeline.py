@@ -14,6 +14,7 @@ from promptmatte.errors import PromptError, SourceError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links import open_client_link, open_server_link
 from promptmatte.links.protocol import ServerLink
+from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.models.choice import ModelChoice
 from promptmatte.pipeline import Pipeline
 from promptmatte.prompts import Prompt
@@ -73,6 +74,21 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
     status = pipeline.status()
     json.dumps(status, allow_nan=False)
     return status
+
+
+def test_edges_that_cannot_be_drawn_end_the_run_with_every_frame_counted(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise MemoryError("no memory for the edges")
+
+    monkeypatch.setattr(EdgeRefiner, "refine", refused)
+    pipeline = start(lambda: SceneSource(SCENE), ColourModel(), [CollectingLink()])
+    assert pipeline.wait(20.0)
+    pipeline.stop()
+    status = stats(pipeline)
+    assert status["state"] == "failed: no memory for the edges"
+    assert status["dropped"]["failed"] == 1
 
 
 def test_every_frame_has_a_matte_that_fits_it_between_few_encodes(start: Start) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from promptmatte.frame import Frame, Matte
+from promptmatte.frame import Frame
 from promptmatte.keyframes import KeyframeWorker
+from promptmatte.matte.draft import Draft
 from promptmatte.matte.stream import MatteStream
 
 
@@ -30,13 +31,13 @@ class Delay:
         return frames
 
 
-def step_with_keyframes(
-    frame: Frame, *, stream: MatteStream, keyframes: KeyframeWorker
-) -> Matte | None:
-    """The stream's matte of this rgb8 frame, its newest anchor taken before.
+def follow_with_keyframes(
+    frame: Frame, *, stream: MatteStream, keyframes: KeyframeWorker, late: bool = False
+) -> Draft | None:
+    """The draft of the stream's matte of this rgb8 frame, its newest anchor taken before.
 
-    The keyframe worker is told which Scene is of no use, when a new shot needs one, and
-    when a thing was lost.
+    late: as in MatteStream.follow. The keyframe worker is told which Scene is of no use, when a
+    new shot needs one, and when a thing was lost.
     """
     anchor = keyframes.anchors.take(0.0)
     if anchor is not None and not stream.anchor(
@@ -47,9 +48,9 @@ def step_with_keyframes(
     if expected is not None:
         stream.hold(expected)
     shot_start = stream.shot_start
-    matte = stream.step(frame)
+    draft = stream.follow(frame, late=late)
     if stream.shot_start is not shot_start:
         keyframes.require(frame.info)
     elif stream.lost:
         keyframes.hurry()
-    return matte
+    return draft

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -19,13 +21,15 @@ from promptmatte.counters import Counters, LatencyHistogram
 from promptmatte.errors import RecordingError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links.protocol import ServerLink
+from promptmatte.matte.draft import Draft
 from promptmatte.matte.stream import MatteStream
-from promptmatte.matting import Delay, step_with_keyframes
+from promptmatte.matting import Delay, follow_with_keyframes
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.lane import Lane
 from promptmatte.models.protocol import Model
 from promptmatte.notes import notes_on
 from promptmatte.preview import preview_of
+from promptmatte.priority import Niceness, stand_back
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.recording.recorder import Recorder
 from promptmatte.shared_model import SharedModel
@@ -40,10 +44,11 @@ IDLE_S = 0.25
 
 
 class Pipeline:
-    """A source and its links at work on two threads, with a model that others may share.
+    """A source and its links at work on three threads, with a model that others may share.
 
-    capture reads the source; matte makes and sends the matte of every frame that it is in time
-    for, on keyframes of the model's thread. A frame that gets no matte is counted in
+    capture reads the source; matte follows the things through every frame that it is in time
+    for, on keyframes of the model's thread; edges draws and sends the matte of a frame while matte
+    is at the next one, one at a time. A frame that gets no matte is counted in
     `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped, or
     link_error:<address> when no link took its matte. Source, links and sinks are the
     caller's. A pipeline runs once.
@@ -92,11 +97,14 @@ class Pipeline:
             failed=self._fail,
         )
         self._inquiry: Inquiry | None = None
-        self._stream = MatteStream(config, device=self._host.device)
+        # A card is done with a correction before a thread could begin one.
+        self._beside = _beside() if self._host.device == "cpu" else None
+        self._stream = MatteStream(config, device=self._host.device, beside=self._beside)
         self._delay = Delay()
         self._prompts = PromptSet()
         self._prompts_lock = threading.Lock()
         self._controls = self._applied = Controls()
+        self._drafts: queue.Queue[Draft | None] = queue.Queue()
         self._shown: tuple[Frame, Matte] | None = None
         self._link_errors: Counter[str] = Counter()
         self._failure: str | None = None
@@ -105,6 +113,7 @@ class Pipeline:
             for name, run in (
                 ("capture", self._capture.run),
                 ("matte", self._make_mattes),
+                ("edges", self._draw_mattes),
             )
         ]
 
@@ -125,6 +134,8 @@ class Pipeline:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        if self._beside is not None:
+            self._beside.shutdown()
         self._model.leave(self._keyframes)
         if self._recorder is not None:
             self._recorder.close()
@@ -269,9 +280,7 @@ class Pipeline:
         return {"address": link.address, **asdict(link.status), "errors": errors, "error": None}
 
     def _make_mattes(self) -> None:
-        # Its network is small: 5 ms on one thread, 4 on two. But on a busy machine threads
-        # that wait for each other took 140.
-        torch.set_num_threads(1)
+        _use_one_thread()
         try:
             with Lane(self._host.device, urgent=True):
                 self._matte_frames()
@@ -285,35 +294,59 @@ class Pipeline:
             for _ in filter(None, [self._frames.take(0.0), *self._delay.flush()]):
                 self._counters.drop("stopped")
             self._keyframes.frames.close()
-            self._finished.set()
+            self._drafts.put(None)
 
     def _matte_frames(self) -> None:
         while True:
-            frame = self._frames.take(IDLE_S)
+            waiting = self._frames.take(0.0)
+            frame = waiting or self._frames.take(IDLE_S)
             if frame is not None:
-                self._pass_through(frame)
+                behind = waiting is not None or self._drafts.unfinished_tasks > 0
+                self._pass_through(frame, late=behind)
             elif self._frames.closed:
                 break
-        for waiting in self._delay.flush():
-            self._make_matte(waiting)
+        for delayed in self._delay.flush():
+            self._make_matte(delayed)
 
-    def _pass_through(self, frame: Frame) -> None:
+    def _pass_through(self, frame: Frame, *, late: bool) -> None:
         controls = self._controls
         if controls is not self._applied:
             self._stream.set_controls(controls)
             self._applied = controls
         self._keyframes.frames.put(frame)
         for due in self._delay.put(frame, controls.stream.latency):
-            self._make_matte(due)
+            self._make_matte(due, late=late)
 
-    def _make_matte(self, frame: Frame) -> None:
+    def _make_matte(self, frame: Frame, *, late: bool = False) -> None:
         if self._stopping.is_set():
             self._counters.drop("stopped")
             return
-        matte = step_with_keyframes(frame, stream=self._stream, keyframes=self._keyframes)
-        if matte is None:
+        draft = follow_with_keyframes(
+            frame, stream=self._stream, keyframes=self._keyframes, late=late
+        )
+        if draft is None:
             self._counters.drop("waiting_for_keyframe" if self._host.ready else "loading_model")
             return
+        self._drafts.join()  # a frame that waits here has the newest one after it, none between
+        self._drafts.put(draft)
+
+    def _draw_mattes(self) -> None:
+        for draft in iter(self._drafts.get, None):
+            try:
+                self._draw_matte(draft)
+            except Exception as error:
+                logger.exception("drawing of edges failed")
+                self._fail(str(error))
+                self._counters.drop("failed")
+            finally:
+                self._drafts.task_done()
+        self._finished.set()
+
+    def _draw_matte(self, draft: Draft) -> None:
+        if self._stopping.is_set():
+            self._counters.drop("stopped")
+            return
+        frame, matte = draft.frame, draft.matte()
         self._shown = frame, matte
         refused = [link.address for link in self._links if not self._sent(link, matte)]
         if refused and len(refused) == len(self._links):
@@ -336,6 +369,23 @@ class Pipeline:
             self._link_errors[link.address] += 1
             return False
         return True
+
+
+def _beside() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(
+        1, thread_name_prefix="promptmatte-correction", initializer=_begin_beside
+    )
+
+
+def _begin_beside() -> None:
+    stand_back(Niceness.CORRECTIONS)
+    _use_one_thread()
+
+
+def _use_one_thread() -> None:
+    # The correction's network is small: 5 ms on one thread, 4 on two. But on a busy machine
+    # threads that wait for each other took 140.
+    torch.set_num_threads(1)
 
 
 def _prompt_entries(prompts: PromptSet, matte: Matte | None) -> list[dict[str, Any]]:

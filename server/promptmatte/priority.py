@@ -15,7 +15,8 @@ class Niceness(IntEnum):
     """How far a thread stands back, as Unix counts it: a step of 5 is about a third of the time
     where the processor is wanted by all."""
 
-    KEYFRAMES = 5
+    CORRECTIONS = 5
+    KEYFRAMES = 7
     ASIDE = 10
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
+
+import cv2
 
 from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
@@ -79,6 +82,8 @@ class StreamServer:
 
     def start(self) -> None:
         """Starts all streams."""
+        # Streams have threads enough; OpenCV's wait by spinning, a tenth of a core of two.
+        cv2.setNumThreads(max(1, (os.cpu_count() or 2) // 2))
         for pipeline in self.pipelines.values():
             pipeline.start()
 

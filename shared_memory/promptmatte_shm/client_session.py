@@ -16,7 +16,8 @@ from promptmatte_shm.channel import ChannelReader, ChannelWriter
 from promptmatte_shm.directory import Channel, Directory
 from promptmatte_shm.errors import LayoutError, SessionNotFoundError, ShmError
 from promptmatte_shm.frame import Frame, Matte
-from promptmatte_shm.mailbox import POLL_S, ask, packed
+from promptmatte_shm.mailbox import ask, packed
+from promptmatte_shm.pace import POLL_S, Lookout
 from promptmatte_shm.pulse import Pulse
 from promptmatte_shm.ring import ReadCounts, checked_slot_count
 from promptmatte_shm.segment import checked_name
@@ -53,6 +54,7 @@ class ClientSession:
         self._slot_count = checked_slot_count(slot_count)
         self._counts = ReadCounts()
         self._sent = 0
+        self._lookout = Lookout()
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
         self._refusal: str | None = None
@@ -89,10 +91,10 @@ class ClientSession:
             if connection and self._connected:
                 picture = connection.mattes.latest(out, with_fill=with_fill, fill_out=fill_out)
                 if picture is not None:
+                    self._lookout.came()
                     return picture.header.matte(picture.pixels, picture.fill)
-            if time.monotonic() >= deadline_s:
+            if not self._lookout.wait(deadline_s):
                 return None
-            time.sleep(POLL_S)
 
     def request(self, command: Mapping[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """The server's answer to a JSON object.

@@ -31,14 +31,13 @@ from promptmatte_shm.errors import (
     SessionNotFoundError,
 )
 from promptmatte_shm.lockfile import LockFile
+from promptmatte_shm.pace import POLL_S
 from promptmatte_shm.segment import fence
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Answers one JSON object with another."""
-
-POLL_S = 0.0005
 
 MAX_DEPTH = 16
 """Of lists and objects in one another, in a message; a status has five."""

@@ -1,15 +1,50 @@
-"""How a thread that answers others leaves most of a core to those who make pictures."""
+"""How threads that wait or answer leave the cores to those who make pictures."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 REST = 4.0
 """Rest to work: commands get at most a fifth of the time of one core, however many come."""
 
 MOST_REST_S = 0.02
 """After one answer, so that a slow one does not hold up the next for long."""
+
+
+POLL_S = 0.0005
+
+QUIET = 0.75
+GAPS = 8
+
+MOST_QUIET_S = 0.015
+"""Longest time without a look for a picture, where they come seldom."""
+
+
+class Lookout:
+    """When to look for the next picture: every POLL_S, but not before QUIET of the shortest of the
+    last GAPS gaps between pictures is over, as none comes so soon."""
+
+    def __init__(self) -> None:
+        self._came_s = self._quiet_s = 0.0
+        self._gaps_s: deque[float] = deque([0.0], maxlen=GAPS)
+
+    def came(self) -> None:
+        """A picture has come."""
+        now_s = time.monotonic()
+        self._gaps_s.append(now_s - self._came_s)
+        self._quiet_s = min(QUIET * min(self._gaps_s), MOST_QUIET_S)
+        self._came_s = now_s
+
+    def wait(self, deadline_s: float) -> bool:
+        """Returns when to look; False when the time, as time.monotonic() has it, is over."""
+        now_s = time.monotonic()
+        if now_s >= deadline_s:
+            return False
+        quiet_s = min(self._came_s + self._quiet_s, deadline_s) - now_s
+        time.sleep(max(POLL_S, quiet_s))
+        return True
 
 
 class Pace:

@@ -16,8 +16,8 @@ from promptmatte_shm.directory import Channel, Directory
 from promptmatte_shm.errors import SessionBusyError, ShmError
 from promptmatte_shm.frame import Frame, Matte
 from promptmatte_shm.lockfile import LockFile
-from promptmatte_shm.mailbox import POLL_S, Handler, MailboxServer
-from promptmatte_shm.pace import Pace
+from promptmatte_shm.mailbox import Handler, MailboxServer
+from promptmatte_shm.pace import Lookout, Pace
 from promptmatte_shm.pulse import Pulse
 from promptmatte_shm.ring import ReadCounts, checked_slot_count
 from promptmatte_shm.segment import checked_name
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_SLOTS = 4
 _BEAT_S = 0.1
-_MAILBOX_POLL_S = 0.002
+_MAILBOX_POLL_S = 0.004
 _CLIENT_SILENCE_S = 2.0
 
 
@@ -58,6 +58,7 @@ class ServerSession:
         self._sent = 0
         self._mattes = ChannelWriter(self._directory, Channel.MATTES, slot_count)
         self._frames = ChannelReader(self._directory, Channel.FRAMES, self._counts, skip_old=True)
+        self._lookout = Lookout()
         self._mailbox = MailboxServer(self._directory)
         self._clients = Pulse(_CLIENT_SILENCE_S)
         self._connected = False
@@ -98,10 +99,10 @@ class ServerSession:
             self._check_open()
             picture = self._frames.latest(out, with_fill=False)
             if picture is not None:
+                self._lookout.came()
                 return picture.header.frame(picture.pixels)
-            if time.monotonic() >= deadline_s:
+            if not self._lookout.wait(deadline_s):
                 return None
-            time.sleep(POLL_S)
 
     def serve(self, handler: Handler) -> None:
         """Starts answering requests on a thread of its own, once. An exception of the

@@ -13,7 +13,7 @@ from promptmatte.errors import ModelError
 from promptmatte.frame import Frame, Matte
 from promptmatte.keyframes import KeyframeWorker
 from promptmatte.matte.stream import Anchor, MatteStream
-from promptmatte.matting import Delay, step_with_keyframes
+from promptmatte.matting import Delay, follow_with_keyframes
 from promptmatte.models.protocol import Model
 from promptmatte.prompts import PromptSet
 
@@ -88,7 +88,7 @@ class Simulation:
         start = time.perf_counter()
         matte = None
         for due in self._delay.put(frame, self._latency):
-            matte = step_with_keyframes(due, stream=self._stream, keyframes=self._worker)
+            matte = self._step(due)
         self.step_ms = 1e3 * (time.perf_counter() - start)
         if encodable and self._on_its_way is None:  # the step may have asked for an encode
             self._consider(frame)
@@ -96,11 +96,12 @@ class Simulation:
 
     def rest(self) -> list[Matte]:
         """The mattes of the last frames that waited for later ones."""
-        steps = [
-            step_with_keyframes(frame, stream=self._stream, keyframes=self._worker)
-            for frame in self._delay.flush()
-        ]
-        return [matte for matte in steps if matte is not None]
+        mattes = [self._step(frame) for frame in self._delay.flush()]
+        return [matte for matte in mattes if matte is not None]
+
+    def _step(self, frame: Frame) -> Matte | None:
+        draft = follow_with_keyframes(frame, stream=self._stream, keyframes=self._worker)
+        return draft.matte() if draft is not None else None
 
     def _run_worker_until(self, until_ns: int) -> None:
         """Lets anchors arrive; after each, the worker is free for the next frame."""

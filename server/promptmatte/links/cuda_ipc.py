@@ -20,7 +20,7 @@ from promptmatte_shm.cuda_reader import CudaRingReader
 from promptmatte_shm.cuda_ring import TOUCHDESIGNER
 from promptmatte_shm.cuda_writer import CudaRingWriter
 from promptmatte_shm.directory import Channel
-from promptmatte_shm.mailbox import POLL_S
+from promptmatte_shm.pace import POLL_S
 from promptmatte_shm.ring import ReadCounts
 from promptmatte_shm.slot import SlotHeader
 

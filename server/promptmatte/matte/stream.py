@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,12 +14,10 @@ from promptmatte.frame import Frame, FrameInfo, Matte
 from promptmatte.matte.change import is_blind, is_cut
 from promptmatte.matte.correction import MaskCorrector
 from promptmatte.matte.correction_engine import load_correction
-from promptmatte.matte.edges import EdgeRefiner
-from promptmatte.matte.foreground import premultiplied_foreground
+from promptmatte.matte.draft import Draft
 from promptmatte.matte.luma import Luma
-from promptmatte.matte.masks import masks_of, usable_confidence, widest
+from promptmatte.matte.masks import masks_of, usable_confidence
 from promptmatte.matte.presence import Presence
-from promptmatte.matte.shaping import finish_alpha, shape_mask
 from promptmatte.matte.steadying import Steadier
 from promptmatte.models.protocol import Decoded
 from promptmatte.prompts import PromptSet
@@ -34,6 +32,9 @@ LOST_SHARE = 0.1
 
 GONE_QUALITY = 0.15
 """Expected overlap at which nothing of the matte is left."""
+
+NO_MASKS: Mask = np.zeros((0, 0, 0), np.float32)
+NO_LEVELS = np.zeros(0, np.float64)
 
 MAX_PENDING = 4
 """Anchors of frames to come: as many as frames can be waiting, and one."""
@@ -54,19 +55,22 @@ class MatteStream:
     """The matte of one stream through time; used from one thread.
 
     An anchor's masks are carried along the motion to each frame, corrected there, steadied
-    in time, shaped by the controls and fitted to the frame's edges. A frame that does not
-    follow the last one (another stream, size or scene, a seq that runs backwards) starts a
-    new shot, in which older anchors are worth nothing.
+    in time, and then, as a Draft, shaped by the controls and fitted to the frame's edges. A
+    frame that does not follow the last one (another stream, size or scene, a seq that runs
+    backwards) starts a new shot, in which older anchors are worth nothing.
     """
 
-    def __init__(self, config: PipelineConfig, *, device: str = "cpu") -> None:
+    def __init__(
+        self, config: PipelineConfig, *, device: str = "cpu", beside: Executor | None = None
+    ) -> None:
+        """beside: makes corrections while frames go on, see MaskCorrector."""
         self._config = config
         self._corrector = MaskCorrector(
             load_correction(device=device),
             history_frames=config.history_frames,
             rest_ns=round(1e9 / config.correction_hz),
+            beside=beside,
         )
-        self._edges = EdgeRefiner()
         self._presence = Presence()
         self._steadier = Steadier()
         self._controls = Controls()
@@ -135,21 +139,27 @@ class MatteStream:
 
     def step(self, frame: Frame) -> Matte | None:
         """The matte of this rgb8 frame, under its identity; None while there is no anchor."""
+        draft = self.follow(frame)
+        return draft.matte() if draft is not None else None
+
+    def follow(self, frame: Frame, *, late: bool = False) -> Draft | None:
+        """`step` without the drawing of the edges, which another thread can do meanwhile.
+
+        late: the frame has waited for the one before it, so that what can be spared, is.
+        """
         luma = Luma.of(frame, self._config.flow_side_px)
         if is_blind(luma.thumbnail) and self._follows(luma):
-            return self._blind_matte(frame, luma)
+            return self._blind_draft(frame, luma)
         if self._luma is None or self._is_new_shot(luma, self._luma):
             self._start_shot()
             self._shot_start = frame.info
         self._luma = luma
-        self._corrector.advance(luma)
+        self._corrector.advance(luma, late=late)
         self._use_pending()
         self._keep()
         if self._anchor is not None:
-            return self._matte(frame, luma, self._anchor)
-        if self._cleared is not None:
-            return _empty_matte(frame, self._cleared)
-        return None
+            return self._draft(frame, luma, self._anchor)
+        return self._empty(frame, luma)
 
     def _start_shot(self) -> None:
         self._corrector.reset()
@@ -162,7 +172,7 @@ class MatteStream:
         self._found: tuple[bool, ...] = ()
         self._trust: list[float] = []
         self._least: list[float] = []
-        self._shown: Mask = np.zeros((0, 0, 0), np.float32)
+        self._shown = NO_MASKS
         self._lost = False
 
     def _follows(self, luma: Luma) -> bool:
@@ -210,7 +220,7 @@ class MatteStream:
                 self._corrector.forget_result(index)
         self._found = found
 
-    def _matte(self, frame: Frame, luma: Luma, anchor: Anchor) -> Matte:
+    def _draft(self, frame: Frame, luma: Luma, anchor: Anchor) -> Draft:
         gains = self._gains(frame)
         self._start_again(self._presence.found)
         masks, quality = self._corrector.masks(self._found)
@@ -224,76 +234,50 @@ class MatteStream:
         smoothing = [c.temporal_smoothing for c in self._controls.channels[: len(masks)]]
         way = self._corrector.motion.previous_origins()
         self._shown = self._steadier.steadied(masks, way, smoothing)
-        return self._finished(frame, luma, anchor, gains)
+        return self._drafted(frame, luma, anchor, gains)
 
-    def _blind_matte(self, frame: Frame, luma: Luma) -> Matte | None:
+    def _blind_draft(self, frame: Frame, luma: Luma) -> Draft | None:
         """While nothing can be seen the masks stay; the shot goes on from the last frame that
         was seen."""
         if self._anchor is not None and len(self._shown):
-            return self._finished(frame, luma, self._anchor, self._gains(frame))
-        return _empty_matte(frame, self._cleared) if self._cleared is not None else None
+            return self._drafted(frame, luma, self._anchor, self._gains(frame))
+        return self._empty(frame, luma)
 
     def _gains(self, frame: Frame) -> tuple[float, ...]:
         time_ns = frame.info.captured_ns
         return self._presence.gains(self._confidence, self._controls, time_ns)
 
-    def _finished(
-        self, frame: Frame, luma: Luma, anchor: Anchor, gains: tuple[float, ...]
-    ) -> Matte:
-        """The matte of the frame: masks shaped by the controls and fitted to its edges."""
-        controls, masks = self._controls, self._shown
-        levels = np.multiply(gains, self._trust)
-        if levels.min() <= 0:
-            masks = masks * (levels > 0)[:, np.newaxis, np.newaxis].astype(np.float32)
-        detail = [channel.edge_detail for channel in controls.channels[: len(masks)]]
-        alpha = _faded(self._edges.refine(shape_mask(masks, controls), luma, detail), levels)
-        alpha = finish_alpha(alpha, controls, len(masks))
+    def _drafted(self, frame: Frame, luma: Luma, anchor: Anchor, gains: tuple[float, ...]) -> Draft:
         age_ns = frame.info.captured_ns - anchor.info.captured_ns
-        return Matte(
-            info=frame.info,
-            alpha=alpha,
+        return Draft(
+            frame=frame,
+            luma=luma,
+            masks=self._shown,
+            levels=np.multiply(gains, self._trust),
+            controls=self._controls,
+            prompts=anchor.prompts,
+            confidence=self._confidence,
             anchor_seq=anchor.info.seq,
             age_ms=max(0.0, age_ns / 1e6),
-            confidence=self._confidence,
-            prompts_version=anchor.prompts.version,
-            fill=_fill(frame, alpha, controls.stream.fill),
         )
 
-
-def _faded(alpha: npt.NDArray[np.uint8], levels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Alpha [H, W, C] with each prompt's channel at its level, 0 to 1."""
-    if levels.min() < 1:
-        scale = (*levels, *[1.0] * (4 - len(levels)))
-        alpha = np.asarray(cv2.multiply(alpha, scale), np.uint8).reshape(alpha.shape)
-    return alpha
+    def _empty(self, frame: Frame, luma: Luma) -> Draft | None:
+        """While there are no prompts nothing is found; None while there may be some."""
+        if self._cleared is None:
+            return None
+        return Draft(
+            frame=frame,
+            luma=luma,
+            masks=NO_MASKS,
+            levels=NO_LEVELS,
+            controls=self._controls,
+            prompts=self._cleared,
+        )
 
 
 def _trust(quality: float) -> float:
     """1 while the overlap to expect is good, falling to 0."""
     return min(1.0, max(0.0, (quality - GONE_QUALITY) / (LOST_QUALITY - GONE_QUALITY)))
-
-
-def _fill(frame: Frame, alpha: npt.NDArray[np.uint8], fill: str) -> npt.NDArray[np.generic] | None:
-    match fill:
-        case "picture":
-            return frame.pixels
-        case "foreground":
-            foreground: npt.NDArray[np.generic] = premultiplied_foreground(
-                frame.pixels, widest(alpha)
-            )
-            return foreground
-    return None
-
-
-def _empty_matte(frame: Frame, prompts: PromptSet) -> Matte:
-    return Matte(
-        info=frame.info,
-        alpha=np.zeros((*frame.size_hw, 1), np.uint8),
-        anchor_seq=-1,
-        age_ms=0.0,
-        confidence=(),
-        prompts_version=prompts.version,
-    )
 
 
 def _before(info: FrameInfo, other: FrameInfo) -> bool:
