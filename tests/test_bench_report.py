@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from promptmatte.bench.report import Report, Table
 from promptmatte.bench.size import parsed_size, size_text
+from promptmatte.bench.terminal import shown
 from promptmatte.errors import ConfigError, PromptMatteError
+from rich.console import Console
 
 FOUND = Report(
     command="promptmatte bench x",
@@ -73,3 +76,15 @@ def test_sizes() -> None:
     for text in ("960", "960x", "x540", "8x8", "960x9999", "-1x540", "960x540x3", "axb"):
         with pytest.raises(ConfigError, match="960x540"):
             parsed_size(text)
+
+
+def test_a_wide_row_stands_upright_in_a_narrow_terminal() -> None:
+    columns = tuple(f"a long heading {index}" for index in range(17))
+    wide = Table(title="Wide", columns=columns, rows=[tuple(range(100, 117))])
+    report = Report(command="x", title="X", about="", machine={}, tables=[wide, *FOUND.tables])
+    console = Console(width=60, record=True, file=io.StringIO())
+    for part in shown(report):
+        console.print(part)
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["a", "long", "heading", "16", "116"] in lines
+    assert ["who", "ms"] in lines
