@@ -1,6 +1,6 @@
 """The cost of each further stream in one server, beside a server a stream.
 
-    python benchmarks/streams.py [--streams 1 2 3 4] [--fps 15] [--seconds N] [--json FILE]
+    python -m benchmarks.streams [--streams 1 2 3 4] [--fps 15] [--seconds N] [--json FILE]
 
 A clip of the test pictures, 960x540, is played by every stream, with one prompt and 5 keyframes a
 second wanted. `one server`: N [[stream]] tables of one show. `N servers`: the peer, a process a
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,16 +28,16 @@ import numpy as np
 import torch
 from promptmatte.bench.report import STDOUT, Report, Table
 from promptmatte.bench.usage import usage_of
-from promptmatte.errors import PromptMatteError
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.links import open_client_link
 from promptmatte.models.embedded import EmbeddedModel, load_network, weights_path
 from promptmatte.sources.test_pictures import TestPictures
 
+from benchmarks.processes import at_work, serving, status_of
+
 SIZE_HW = (540, 960)
 CLIP_FRAMES = 60
 ENCODE_HZ = 5
-START_S = 120.0
 WARM_UP_S = 5.0
 ABOUT = (
     "Streams of 960x540 with one prompt each, in one server that shares one model, beside as many "
@@ -79,33 +78,17 @@ def served(clip: Path, links: Sequence[str], folder: Path) -> Iterator[int]:
     """The process of a server with a stream for each link, once all make mattes."""
     show, log = folder / f"{links[0][4:]}.toml", folder / f"{links[0][4:]}.log"
     show.write_text(show_of(clip, links))
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "promptmatte", "serve", "--config", str(show)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + START_S
-            while not all(counts_of(link).get("mattes_out") for link in links):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"a server did not start: {log.read_text()}")
-                time.sleep(0.5)
-            yield process.pid
-        finally:
-            process.terminate()
-            process.wait(60)
+    with serving(log, "--config", show, threads=None) as process:
+        for link in links:
+            at_work(process, link, log)
+        yield process.pid
 
 
 def counts_of(address: str) -> dict[str, Any]:
-    """The status of a stream; nothing while there is no server."""
+    """The status of a stream."""
+    link = open_client_link(address)
     try:
-        link = open_client_link(address)
-    except PromptMatteError:
-        return {}
-    try:
-        return dict(link.request({"command": "status"}, timeout_s=10.0).get("status", {}))
-    except PromptMatteError:
-        return {}
+        return status_of(link)
     finally:
         link.close()
 
@@ -222,7 +205,7 @@ def main() -> None:
         ]
     batches = passes(arguments.device, arguments.streams, arguments.rounds)
     Report(
-        command=f"python benchmarks/streams.py {' '.join(sys.argv[1:])}".rstrip(),
+        command=f"python -m benchmarks.streams {' '.join(sys.argv[1:])}".rstrip(),
         title="Many streams in one server",
         about=ABOUT,
         tables=[

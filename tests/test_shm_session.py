@@ -16,6 +16,7 @@ from promptmatte_shm import (
     ServerSession,
     SessionBusyError,
     SessionNameError,
+    SessionNotFoundError,
     ShmError,
 )
 from promptmatte_shm import channel as channel_module
@@ -329,6 +330,21 @@ def test_a_foreign_segment_of_the_name_is_replaced(name: str, size: int) -> None
             connected(client)
             server.send_matte(shm_peer.matte(3))
             assert client.latest_matte(shm_peer.DEADLINE_S) is not None
+
+
+def test_a_session_that_is_being_made_is_no_fault(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = Segment.create(directory_name(name), DIRECTORY_BYTES)
+    try:
+        with ClientSession(name) as client:
+            assert not client.status.connected
+            with pytest.raises(SessionNotFoundError):
+                client.request({}, timeout_s=0.02)
+        assert not any(memory.read(0, 64))
+    finally:
+        unlink(directory_name(name))
+    assert not caplog.records
 
 
 def test_another_layout_version_is_not_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.json:
         command = " ".join(["python -m benchmarks.faults", *(arguments or sys.argv[1:])])
-        report(results, command).write(options.json)
+        report(results, command, options.only or ()).write(options.json)
     return 0 if results and all(result.good for result in results) else 1
 
 
@@ -63,11 +63,11 @@ def told(result: Result) -> Result:
     return result
 
 
-def report(results: Sequence[Result], command: str) -> Report:
-    """What docs/benchmarks.md is made of, and what was wrong."""
+def report(results: Sequence[Result], command: str, only: Sequence[str]) -> Report:
+    """What docs/benchmarks.md is made of, and what was wrong. only: the kinds that were chosen."""
     return Report(
         command=command,
-        title="Faults",
+        title=f"Faults: {', '.join(only)}" if only else "Faults",
         about=ABOUT,
         tables=[Table(title="Faults", columns=COLUMNS, rows=[r.row() for r in results])],
         raw={

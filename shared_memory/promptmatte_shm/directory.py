@@ -144,8 +144,12 @@ class Directory:
         )
 
     def _fields(self) -> tuple[int, int]:
-        """The server's pid and epoch; LayoutError if the header is damaged or foreign."""
-        payload = unsealed(self.segment.read(0, _HEADER.size + 4))
+        """The server's pid and epoch; SessionNotFoundError while there is no header yet,
+        LayoutError if it is damaged or foreign."""
+        raw = self.segment.read(0, _HEADER.size + 4)
+        if not any(raw):
+            raise SessionNotFoundError(f"session {self.session!r} is being made")
+        payload = unsealed(raw)
         if payload is None:
             raise LayoutError(f"expected a directory in {self.segment.name!r}; got damaged bytes")
         magic, version, lanes, area_bytes, pid, epoch = _HEADER.unpack(payload)
@@ -158,7 +162,7 @@ class Directory:
         return pid, epoch
 
     def epoch(self) -> int:
-        """Which server run this is, 0 once closed; LayoutError if damaged or foreign."""
+        """Which server run this is, 0 once closed; errors as with `attach`."""
         return self._fields()[1]
 
     @property
@@ -168,10 +172,10 @@ class Directory:
 
     @property
     def server_pid(self) -> int:
-        """Process id of the server, 0 if the header is damaged."""
+        """Process id of the server, 0 if there is no header or it is damaged."""
         try:
             return self._fields()[0]
-        except LayoutError:
+        except (SessionNotFoundError, LayoutError):
             return 0
 
     @property

@@ -133,7 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
         if page is not None:
             _start_page(page, handler, stack)
         _say_what_runs(specs, server, choice, console)
-        return _run_to_the_end(server, arguments, stop, (news, _vendors_work(specs, server)))
+        return _run_to_the_end(
+            server, arguments, stop, news=news, vendors_work=_vendors_work(specs, server)
+        )
 
 
 def _as_it_is(handler: CommandHandler) -> CommandHandler:
@@ -194,17 +196,19 @@ def _run_to_the_end(
     server: StreamServer,
     arguments: argparse.Namespace,
     stop: threading.Event,
-    often: Sequence[Callable[[], None]],
+    *,
+    news: Callable[[], None],
+    vendors_work: Callable[[], None],
 ) -> int:
     seconds = arguments.seconds
     deadline = time.monotonic() + (math.inf if seconds is None else seconds)
     try:
         while not stop.wait(0.1) and not server.over and time.monotonic() < deadline:
-            for work in often:
-                work()
+            news()
+            vendors_work()
     finally:
         server.stop()
-        often[0]()
+        news()
     if arguments.report:
         first = next(iter(server.pipelines))
         reply = server.handler(here=first)({"command": "status"})
