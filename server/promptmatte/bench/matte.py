@@ -1,10 +1,10 @@
 """The matte loop by itself, stage by stage, beside what others do between two encodes.
 
 The test pictures are played; every 6th frame's true mask comes 4 frames late, as from a model with
-5 encodes a second at 30 fps and 120 ms. shrink, motion+encode, correct and edges are the stages of
-one frame, anchor comes on top when one arrives; whole step is MatteStream.step, in a run of its
-own. Peers in the same run: enlarge is the least that any keyer does, the old mask enlarged; chain
-moves it along DIS FAST flow at 480 px, frame by frame.
+5 encodes a second at 30 fps and 120 ms. shrink, motion, correct (of a new keyframe or not) and
+edges are the stages of one frame; whole step is MatteStream.step, in a run of its own. Peers in
+the same run: enlarge is the least that any keyer does, the old mask enlarged; chain moves it along
+DIS FAST flow at 480 px, frame by frame.
 """
 
 from __future__ import annotations
@@ -149,16 +149,16 @@ def stages(played: Played, rounds: int, times: Times) -> None:
     for index in range(rounds + WARM_UP):
         frame = played.frame(index)
         luma = timed(times, "shrink", lambda: Luma.of(frame, CONFIG.flow_side_px))  # noqa: B023
-        timed(times, "motion+encode", lambda: corrector.advance(luma))  # noqa: B023
+        timed(times, "motion", lambda: corrector.advance(luma))  # noqa: B023
         anchor = played.arrived(index)
         if anchor is not None:
             masks = masks_of(anchor.decoded, luma.small.shape)
             count = len(masks)
-            seq = anchor.at.seq
-            timed(times, "anchor", lambda: corrector.anchor(seq, masks))  # noqa: B023
-            corrector.keep([seq])
+            corrector.anchor(anchor.at.seq, masks)
+            corrector.keep([anchor.at.seq])
         if count:
-            found, _ = timed(times, "correct", lambda: corrector.masks([True] * count))  # noqa: B023
+            stage = "correct" if anchor is None else "correct, new keyframe"
+            found, _ = timed(times, stage, lambda: corrector.masks([True] * count))  # noqa: B023
             corrector.settle(found)
             timed(times, "edges", lambda: edges.refine(found, luma))  # noqa: B023
 
