@@ -23,6 +23,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def shown(lookout: Lookout, gaps_s: list[float]) -> None:
     for gap_s in gaps_s:
         time.sleep(gap_s)
+        lookout.look()
         lookout.came()
 
 
@@ -51,6 +52,22 @@ def test_pictures_that_come_at_once_and_seldom_are_not_waited_for_long(slept: li
     slept.clear()
     lookout.wait(time.monotonic() + 1.0)
     assert slept == [POLL_S]
+
+
+def test_large_pictures_that_come_fast_are_kept_up_with(slept: list[float]) -> None:
+    lookout, copy_s, gap_s = Lookout(), 0.012, 1 / 60
+    seen, next_s = [], time.monotonic()
+    while len(seen) < 200:
+        lookout.look()
+        if time.monotonic() < next_s:
+            lookout.wait(time.monotonic() + 1.0)
+            continue
+        seen.append(time.monotonic())
+        while next_s <= time.monotonic():
+            next_s += gap_s
+        time.sleep(copy_s)
+        lookout.came()
+    assert (seen[-1] - seen[100]) / 99 == pytest.approx(gap_s, rel=0.01)
 
 
 def test_the_time_that_was_given_is_kept(slept: list[float]) -> None:

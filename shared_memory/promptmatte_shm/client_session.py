@@ -87,6 +87,7 @@ class ClientSession:
         deadline_s = time.monotonic() + timeout_s
         while True:
             connection = self._current()
+            self._lookout.look()
             # A server that shows no life at all left only the mattes of its past.
             if connection and self._connected:
                 picture = connection.mattes.latest(out, with_fill=with_fill, fill_out=fill_out)

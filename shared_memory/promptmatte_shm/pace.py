@@ -24,18 +24,25 @@ MOST_QUIET_S = 0.015
 
 class Lookout:
     """When to look for the next picture: every POLL_S, but not before QUIET of the shortest of the
-    last GAPS gaps between pictures is over, as none comes so soon."""
+    last GAPS gaps between pictures is over, as none comes so soon.
+
+    Gaps are between the looks that found something, before it was copied: with the time of a large
+    copy in them the quiet would grow by itself.
+    """
 
     def __init__(self) -> None:
-        self._came_s = self._quiet_s = 0.0
+        self._looked_s = self._came_s = self._quiet_s = 0.0
         self._gaps_s: deque[float] = deque([0.0], maxlen=GAPS)
 
+    def look(self) -> None:
+        """A look begins."""
+        self._looked_s = time.monotonic()
+
     def came(self) -> None:
-        """A picture has come."""
-        now_s = time.monotonic()
-        self._gaps_s.append(now_s - self._came_s)
+        """It found a picture."""
+        self._gaps_s.append(self._looked_s - self._came_s)
         self._quiet_s = min(QUIET * min(self._gaps_s), MOST_QUIET_S)
-        self._came_s = now_s
+        self._came_s = self._looked_s
 
     def wait(self, deadline_s: float) -> bool:
         """Returns when to look; False when the time, as time.monotonic() has it, is over."""

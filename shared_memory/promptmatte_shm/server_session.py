@@ -97,6 +97,7 @@ class ServerSession:
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._check_open()
+            self._lookout.look()
             picture = self._frames.latest(out, with_fill=False)
             if picture is not None:
                 self._lookout.came()
