@@ -2,7 +2,7 @@ import time
 
 import pytest
 from promptmatte_shm import pace
-from promptmatte_shm.pace import GAPS, MOST_QUIET_S, POLL_S, QUIET, Lookout
+from promptmatte_shm.pace import GAPS, MOST_QUIET_S, POLL_S, QUIET, SHORT_S, Lookout
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_pictures_that_come_at_once_and_seldom_are_not_waited_for_long(slept: li
     lookout.wait(time.monotonic() + 1.0)
     assert slept == pytest.approx([MOST_QUIET_S])
     shown(lookout, [0.0, 0.0])
+    slept.clear()
+    lookout.wait(time.monotonic() + 1.0)
+    assert slept == [POLL_S]
+
+
+def test_a_flood_is_looked_for_all_the_time(slept: list[float]) -> None:
+    lookout = Lookout()
+    shown(lookout, [SHORT_S] * (GAPS + 1))
     slept.clear()
     lookout.wait(time.monotonic() + 1.0)
     assert slept == [POLL_S]

@@ -18,6 +18,9 @@ POLL_S = 0.0005
 QUIET = 0.75
 GAPS = 8
 
+SHORT_S = 0.005
+"""A gap up to which there is no quiet: a flood is read as fast as it goes."""
+
 MOST_QUIET_S = 0.015
 """Longest time without a look for a picture, where they come seldom."""
 
@@ -41,7 +44,8 @@ class Lookout:
     def came(self) -> None:
         """It found a picture."""
         self._gaps_s.append(self._looked_s - self._came_s)
-        self._quiet_s = min(QUIET * min(self._gaps_s), MOST_QUIET_S)
+        gap_s = min(self._gaps_s)
+        self._quiet_s = min(QUIET * gap_s, MOST_QUIET_S) if gap_s > SHORT_S else 0.0
         self._came_s = self._looked_s
 
     def wait(self, deadline_s: float) -> bool:
