@@ -159,10 +159,11 @@ class MaskCorrector:
         """
         if self._anchor is None or not self._sights:
             raise ModelError("expected an anchor and a frame before masks are asked for")
-        last = self._corrected
-        if last is None or last.wanted != tuple(wanted) or self._results is None or self._forgotten:
-            return self._corrected_now(self._anchor, self._carried_on(), wanted)
-        before, last = self._taken_up(last)
+        results, last = self._results, self._corrected
+        if last is None or last.wanted != tuple(wanted) or results is None or self._forgotten:
+            before = None if results is None else self._carried_on(results)
+            return self._corrected_now(self._anchor, before, wanted)
+        before, last = self._taken_up(results, last)
         rest_ns = self._rest_ns * (2 if self._hurried else 1)
         if not self._due and abs(self._now_ns - last.at_ns) < rest_ns:
             return before, last.quality
@@ -188,13 +189,11 @@ class MaskCorrector:
             return self._kept[seq]
         return next(sight for sight in self._sights if sight.seq == seq)
 
-    def _carried_on(self) -> Mask | None:
+    def _carried_on(self, results: Mask) -> Mask:
         """The last frame's results in the current one."""
-        if self._results is None:
-            return None
-        return carried(self._results, self.motion.previous_origins())
+        return carried(results, self.motion.previous_origins())
 
-    def _taken_up(self, last: _Corrected) -> tuple[Mask, _Corrected]:
+    def _taken_up(self, results: Mask, last: _Corrected) -> tuple[Mask, _Corrected]:
         """The masks of the last correction that is ready, carried to the current frame."""
         if self._under_way is not None and self._under_way[1].done():
             (task, future), self._under_way = self._under_way, None
@@ -202,8 +201,7 @@ class MaskCorrector:
             if self.motion.holds(task.sight.seq):
                 self._corrected = corrected
                 return carried(masks, self.motion.origins(task.sight.seq)), corrected
-        assert self._results is not None
-        return carried(self._results, self.motion.previous_origins()), last
+        return self._carried_on(results), last
 
     def _pressed(self) -> bool:
         return self._pressed_ns is not None and abs(self._now_ns - self._pressed_ns) < PRESSED_NS
