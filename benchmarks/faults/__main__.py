@@ -4,7 +4,8 @@
 
 At scale 1 each process is killed 200 times and 100,000 writes are torn, twice over; this takes
 hours on two cores. Faults come at random moments that follow from the seed. Prints a row a kind as
-it is done; the exit code is 1 if any fault was not recovered from or any matte was wrong.
+it is done and writes FILE anew, so that a run that is cut short keeps what it has; the exit code
+is 1 if any fault was not recovered from or any matte was wrong.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
-    results = [
-        told(run(kind, options.scale, options.seed))
-        for name, kind in KINDS.items()
-        if (not options.only or name in options.only) and kind.possible
-    ]
-    if options.json:
-        command = " ".join(["python -m benchmarks.faults", *(arguments or sys.argv[1:])])
-        report(results, command, options.only or ()).write(options.json)
+    command = " ".join(["python -m benchmarks.faults", *(arguments or sys.argv[1:])])
+    results: list[Result] = []
+    for name, kind in KINDS.items():
+        if (options.only and name not in options.only) or not kind.possible:
+            continue
+        results.append(told(run(kind, options.scale, options.seed)))
+        if options.json:
+            report(results, command, options.only or ()).write(options.json)
     return 0 if results and all(result.good for result in results) else 1
 
 
