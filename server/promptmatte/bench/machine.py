@@ -8,11 +8,17 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 
 def machine(*packages: str) -> dict[str, str]:
-    """device, python, commit ("unknown" outside a checkout) and the versions of these packages."""
+    """device, python, commit ("unknown" outside a checkout) and the versions of these packages.
+
+    device: with the vector instructions that torch found; networks are slow without AVX512.
+    """
+    vectors = torch.backends.cpu.get_cpu_capability()
     found = {
-        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {vectors}",
         "python": platform.python_version(),
         "commit": _commit(),
     }

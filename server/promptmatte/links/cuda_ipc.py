@@ -20,7 +20,7 @@ from promptmatte_shm.cuda_reader import CudaRingReader
 from promptmatte_shm.cuda_ring import TOUCHDESIGNER
 from promptmatte_shm.cuda_writer import CudaRingWriter
 from promptmatte_shm.directory import Channel
-from promptmatte_shm.pace import POLL_S
+from promptmatte_shm.pace import Lookout
 from promptmatte_shm.ring import ReadCounts
 from promptmatte_shm.slot import SlotHeader
 
@@ -68,6 +68,7 @@ class CudaServerLink:
         self._frames_lock, self._mattes_lock = threading.Lock(), threading.Lock()
         self._closed = False
         self._counts = ReadCounts()
+        self._lookout = Lookout()
         self._sent = 0
         with _told_as(LinkError), ExitStack() as opened:
             if device is None:
@@ -107,14 +108,15 @@ class CudaServerLink:
                     return frame
                 if self._frames.refusal:
                     raise SourceError(self._frames.refusal)
-            if time.monotonic() >= deadline_s:
+            if not self._lookout.wait(deadline_s):
                 return None
-            time.sleep(POLL_S)
 
     def _taken(self) -> Frame | None:
+        self._lookout.look()
         found = self._frames.newest()
         if found is None:
             return None
+        self._lookout.came()
         rgb = self._copier.download(found.pixels, found.layout)
         if not self._frames.finish(found):
             return None
