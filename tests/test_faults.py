@@ -20,8 +20,10 @@ from benchmarks.faults.picture import fault_of_matte, matte_of
 from benchmarks.faults.result import COLUMNS, Result
 from benchmarks.faults.served import Served
 
-FEW = {"torn": 2000, "torn-race": 2000, "clock": 2, "memory": 6, "readers": 4, "prompts-shm": 2,
-       "prompts-zmq": 2, "kill-writer": 3, "kill-reader": 3, "pause-server": 2}  # fmt: skip
+FEW = {
+    "torn": 2000, "torn-race": 2000, "clock": 2, "memory": 6, "frame": 6, "readers": 4,
+    "prompts-shm": 2, "prompts-zmq": 2, "kill-writer": 3, "kill-reader": 3, "pause-server": 2,
+}  # fmt: skip
 """How many in a test, where it is not one."""
 
 

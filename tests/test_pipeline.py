@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from moving_scene import CollectingLink, ColourModel, MovingScene, SceneSource, iou
+from promptmatte import frame_failures
 from promptmatte.clock import RealClock
 from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
-from promptmatte.errors import PromptError, SourceError
+from promptmatte.errors import ConfigError, PromptError, SourceError
 from promptmatte.frame import Frame, Matte
 from promptmatte.links import open_client_link, open_server_link
 from promptmatte.links.protocol import ServerLink
+from promptmatte.matte.correction import MaskCorrector
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.models.choice import ModelChoice
 from promptmatte.pipeline import Pipeline
@@ -76,19 +78,56 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
     return status
 
 
-def test_edges_that_cannot_be_drawn_end_the_run_with_every_frame_counted(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("owner", [EdgeRefiner, MaskCorrector])
+def test_a_frame_that_fails_costs_its_matte_and_the_show_goes_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch, owner: Any
+) -> None:
+    link, failing = CollectingLink(), threading.Event()
+    name = "refine" if owner is EdgeRefiner else "masks"
+    made = getattr(owner, name)
+
+    def sometimes(*args: Any) -> Any:
+        if failing.is_set():
+            raise MemoryError("no memory for a frame")
+        return made(*args)
+
+    monkeypatch.setattr(owner, name, sometimes)
+    pipeline = start(lambda: SceneSource(SCENE), ColourModel(), [link])
+    wait_until(lambda: len(link.mattes) > 10)
+    for _ in range(3):
+        failing.set()
+        wait_until(lambda: stats(pipeline)["errors"] is not None)
+        assert stats(pipeline)["errors"] == "MemoryError: no memory for a frame"
+        assert stats(pipeline)["dropped"]["failed"] > 0
+        failing.clear()
+        mattes = len(link.mattes)
+        wait_until(lambda before=mattes: len(link.mattes) > before + 10)
+        assert stats(pipeline)["errors"] is None
+        assert stats(pipeline)["state"] == "running"
+    matte = link.mattes[-1]
+    assert iou(matte.alpha[..., 0], SCENE.red_alpha(matte.info.seq)) > 0.8
+
+
+@pytest.mark.parametrize("owner", [EdgeRefiner, MaskCorrector])
+def test_where_no_frame_has_a_matte_for_long_the_state_says_so_until_one_has(
+    start: Start, monkeypatch: pytest.MonkeyPatch, owner: Any
 ) -> None:
     def refused(*_: object) -> None:
-        raise MemoryError("no memory for the edges")
+        raise MemoryError("the card is lost")
 
-    monkeypatch.setattr(EdgeRefiner, "refine", refused)
-    pipeline = start(lambda: SceneSource(SCENE), ColourModel(), [CollectingLink()])
-    assert pipeline.wait(20.0)
-    pipeline.stop()
-    status = stats(pipeline)
-    assert status["state"] == "failed: no memory for the edges"
-    assert status["dropped"]["failed"] == 1
+    monkeypatch.setattr(frame_failures, "MOST_TIME_NS", 300_000_000)
+    name = "refine" if owner is EdgeRefiner else "masks"
+    made = getattr(owner, name)
+    monkeypatch.setattr(owner, name, refused)
+    link = CollectingLink()
+    pipeline = start(lambda: SceneSource(SCENE), ColourModel(), [link])
+    wait_until(lambda: pipeline.hopeless)
+    assert stats(pipeline)["state"] == "failed: MemoryError: the card is lost"
+    assert stats(pipeline)["dropped"]["failed"] >= frame_failures.MOST_FAILURES
+    monkeypatch.setattr(owner, name, made)
+    wait_until(lambda: len(link.mattes) > 5)
+    assert not pipeline.hopeless
+    assert stats(pipeline)["state"] == "running"
 
 
 def test_every_frame_has_a_matte_that_fits_it_between_few_encodes(start: Start) -> None:
@@ -321,14 +360,27 @@ def test_waits_between_retries_double_up_to_the_longest(start: Start) -> None:
     assert time.monotonic() - started < 10.0
 
 
-def test_a_broken_source_ends_the_run_with_its_reason(start: Start) -> None:
+def test_a_source_that_fails_as_none_should_is_opened_again(start: Start) -> None:
     class Broken(SceneSource):
         def read(self, timeout_s: float) -> Frame | None:
             raise ZeroDivisionError("a fault of the driver")
 
-    pipeline = start(lambda: Broken(SCENE), ColourModel())
+    link, sources = CollectingLink(), [SceneSource(SCENE), Broken(SCENE)]
+    pipeline = start(
+        lambda: sources.pop() if sources else SceneSource(SCENE), ColourModel(), [link]
+    )
+    wait_until(lambda: "ZeroDivisionError: a fault of the driver" in stats(pipeline)["state"])
+    wait_until(lambda: len(link.mattes) > 5)
+    assert stats(pipeline)["state"] == "running"
+
+
+def test_a_source_that_can_never_work_ends_the_run_with_its_reason(start: Start) -> None:
+    def open_source() -> Source:
+        raise ConfigError("no such kind of source")
+
+    pipeline = start(open_source, ColourModel())
     assert pipeline.wait(20.0)
-    assert stats(pipeline)["state"] == "failed: a fault of the driver"
+    assert stats(pipeline)["state"] == "failed: no such kind of source"
 
 
 def test_the_stream_goes_on_while_the_model_fails(start: Start) -> None:

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from links_testing import free_address, wait_for
 from moving_scene import ColourModel
+from promptmatte import frame_failures
 from promptmatte.clock import RealClock
 from promptmatte.config import PipelineConfig
 from promptmatte.control.streams import streams_handler
 from promptmatte.controls import Controls
 from promptmatte.errors import CommandError, ConfigError
+from promptmatte.frame import Frame
 from promptmatte.links import open_client_link
+from promptmatte.matte.draft import Draft
+from promptmatte.matte.stream import MatteStream
 from promptmatte.models.embedded import EmbeddedModel
 from promptmatte.prompts import Prompt
 from promptmatte.stream_server import StreamServer
@@ -84,6 +88,33 @@ def test_all_streams_share_a_model_and_its_thread_and_a_lost_one_disturbs_none(
     wait_for(lambda: three.status("cam3")["mattes_out"] > 3)
     assert all(three.status(name)["mattes_out"] > count for name, count in before.items())
     assert all(three.status(name)["errors"] is None for name in NAMES)
+
+
+def test_errors_in_one_stream_leave_the_others_and_the_server_is_over_only_with_all(
+    three: ThreeStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow, failing = MatteStream.follow, set[str]()
+
+    def sometimes(stream: MatteStream, frame: Frame, **options: Any) -> Draft | None:
+        kind = "small" if frame.size_hw == (90, 160) else "large"
+        if kind in failing:
+            raise MemoryError(f"{kind} ones fail")
+        return follow(stream, frame, **options)
+
+    monkeypatch.setattr(MatteStream, "follow", sometimes)
+    monkeypatch.setattr(frame_failures, "MOST_TIME_NS", 300_000_000)
+    shutil.copy(three.picture, three.late)
+    wait_for(lambda: min(three.status(name)["mattes_out"] for name in NAMES) > 3)
+    failing.add("small")
+    wait_for(lambda: three.status("cam3")["state"] == "failed: MemoryError: small ones fail")
+    before = {name: three.status(name)["mattes_out"] for name in NAMES[:2]}
+    wait_for(lambda: all(three.status(name)["mattes_out"] > n + 5 for name, n in before.items()))
+    assert not three.server.over
+    failing.add("large")
+    wait_for(lambda: three.server.over)
+    failing.clear()
+    wait_for(lambda: all(three.status(name)["state"] == "running" for name in NAMES))
+    assert not three.server.over
 
 
 def test_a_link_carries_the_mattes_of_its_stream_alone(three: ThreeStreams) -> None:

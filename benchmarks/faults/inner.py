@@ -40,6 +40,14 @@ def run_out_of_memory(count: int, rng: np.random.Generator) -> Result:
     return result
 
 
+def fail_frames(count: int, rng: np.random.Generator) -> Result:
+    """Errors in the matte loop, of a correction or of edges: each costs its frame alone."""
+    result = Result(fault="error in a frame")
+    with Served(entry=_struck("failing_frames", rng)) as served:
+        _follow(served, result, count)
+    return result
+
+
 def step_down(count: int, rng: np.random.Generator) -> Result:
     """The same with another model: after two errors in a row a smaller one is loaded."""
     result = Result(fault="out of memory twice running", note="recovery: the smaller model works")

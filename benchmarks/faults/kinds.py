@@ -62,6 +62,7 @@ KINDS = {
     "port": Kind(function=ports.steal_before_start, count=20, served=True),
     "port-between": Kind(function=ports.steal_between_starts, count=10),
     "memory": Kind(function=inner.run_out_of_memory, count=100),
+    "frame": Kind(function=inner.fail_frames, count=200),
     "memory-step": Kind(function=inner.step_down, count=10),
 }
 """By the name that --only has for it."""

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from promptmatte.cli import main
 from promptmatte.frame import Frame
+from promptmatte.matte.correction import MaskCorrector
+from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.models import host, load_model
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.protocol import Model, Progress, Scene
@@ -24,6 +26,7 @@ CLOCKS = {"time": 1.0, "time_ns": 1e9, "monotonic": 1.0, "monotonic_ns": 1e9}
 DAY_S = 86_400.0
 STEADY_S = 1.0
 OUT_OF_MEMORY_SHARE = 0.4
+FAILING_FRAMES_SHARE = 0.02
 
 real_ns, real_sleep = time.monotonic_ns, time.sleep
 
@@ -87,6 +90,27 @@ class ShortOfMemory:
         return self._model.encode(frame)
 
 
+def failing_frames(rng: np.random.Generator) -> None:
+    """One of fifty frames fails when its masks are corrected, and one when its edges are drawn."""
+    for owner, name, error in (
+        (MaskCorrector, "masks", torch.OutOfMemoryError("CUDA out of memory (a simulated fault)")),
+        (EdgeRefiner, "refine", MemoryError("a simulated fault")),
+    ):
+        setattr(owner, name, _failing(getattr(owner, name), error, rng.spawn(1)[0]))
+
+
+def _failing(
+    real: Callable[..., Any], error: Exception, rng: np.random.Generator
+) -> Callable[..., Any]:
+    def failing(*args: Any) -> Any:
+        if rng.random() < FAILING_FRAMES_SHARE:
+            tell()
+            raise error
+        return real(*args)
+
+    return failing
+
+
 def small_disk(_rng: np.random.Generator) -> None:
     """No file can grow beyond FILE_BYTES, as on a full disk (not on Windows)."""
     import resource
@@ -97,7 +121,7 @@ def small_disk(_rng: np.random.Generator) -> None:
 FILE_BYTES = 2 * 2**20
 """Enough for the link's memory, which is files too."""
 
-KINDS = {kind.__name__: kind for kind in (jumping_clocks, short_memory, small_disk)}
+KINDS = {kind.__name__: kind for kind in (jumping_clocks, short_memory, failing_frames, small_disk)}
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]](np.random.default_rng(int(sys.argv[2])))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from promptmatte.counters import Counters
-from promptmatte.errors import SourceEnded, SourceError
+from promptmatte.errors import PromptMatteError, SourceEnded, SourceError
 from promptmatte.frame import Frame
 from promptmatte.slot import LatestSlot
 from promptmatte.sources.conversion import as_rgb8
@@ -24,8 +24,9 @@ STARTING, RUNNING, ENDED, STOPPED = "starting", "running", "ended", "stopped"
 class Capture:
     """Puts every frame of a source, as rgb8, into a slot; closes the slot at the end.
 
-    open_source: opens it anew each time; its SourceError means that it is to be tried
-    again, after retry_s[0] seconds at first and twice as long each time up to retry_s[1].
+    open_source: opens it anew each time; its SourceError, or what no source should raise, means
+    that it is to be tried again, after retry_s[0] seconds at first and twice as long each time up
+    to retry_s[1]. Another PromptMatteError is for good.
     """
 
     def __init__(
@@ -51,10 +52,7 @@ class Capture:
         """Until the source ends, fails for good or the stop."""
         try:
             while not self._stopping.is_set():
-                try:
-                    self._play()
-                except SourceError as error:
-                    self._wait_for_source(error)
+                self._play_until_lost()
             self._enter(STOPPED)
         except SourceEnded:
             self._enter(ENDED)
@@ -63,6 +61,17 @@ class Capture:
             self.state = f"failed: {error}"
         finally:
             self._frames.close()
+
+    def _play_until_lost(self) -> None:
+        try:
+            self._play()
+        except SourceError as error:
+            self._wait_for_source(str(error))
+        except PromptMatteError:
+            raise
+        except Exception as error:
+            logger.exception("%s failed", self.source_name or "the source")
+            self._wait_for_source(f"{type(error).__name__}: {error}")
 
     def _play(self) -> None:
         source = self._open_source()
@@ -76,14 +85,15 @@ class Capture:
             source.close()
 
     def _pass_on(self, frame: Frame) -> None:
+        rgb = as_rgb8(frame)
         self._counters.frame_in()
         self._delay_s = self._retry_s[0]
-        self.size_hw = frame.size_hw
+        self.size_hw = rgb.size_hw
         self._enter(RUNNING)
-        if self._frames.put(as_rgb8(frame)) is not None:
+        if self._frames.put(rgb) is not None:
             self._counters.drop("stopped" if self._frames.closed else "busy")
 
-    def _wait_for_source(self, error: SourceError) -> None:
+    def _wait_for_source(self, error: str) -> None:
         self._enter(f"source lost: {error}; retry in {self._delay_s:g} s")
         self._stopping.wait(self._delay_s)
         self._delay_s = min(2 * self._delay_s, self._retry_s[1])

@@ -20,6 +20,7 @@ from promptmatte.controls import Controls
 from promptmatte.counters import Counters, LatencyHistogram
 from promptmatte.errors import RecordingError
 from promptmatte.frame import Frame, Matte
+from promptmatte.frame_failures import FrameFailures
 from promptmatte.links.protocol import ServerLink
 from promptmatte.matte.draft import Draft
 from promptmatte.matte.stream import MatteStream
@@ -49,9 +50,9 @@ class Pipeline:
     capture reads the source; matte follows the things through every frame that it is in time
     for, on keyframes of the model's thread; edges draws and sends the matte of a frame while matte
     is at the next one, one at a time. A frame that gets no matte is counted in
-    `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped, or
-    link_error:<address> when no link took its matte. Source, links and sinks are the
-    caller's. A pipeline runs once.
+    `dropped`: busy (a newer one replaced it), loading_model, waiting_for_keyframe, stopped,
+    failed (an error, which `errors` tells), or link_error:<address> when no link took its matte.
+    Source, links and sinks are the caller's. A pipeline runs once.
 
     sinks: get every frame with its matte and drop those that they are not in time for.
     recorder: gets every frame with its matte; it is closed by stop().
@@ -106,6 +107,7 @@ class Pipeline:
         self._controls = self._applied = Controls()
         self._drafts: queue.Queue[Draft | None] = queue.Queue()
         self._shown: tuple[Frame, Matte] | None = None
+        self._failures = FrameFailures(clock=clock, counters=self._counters)
         self._link_errors: Counter[str] = Counter()
         self._failure: str | None = None
         self._threads = [
@@ -143,6 +145,11 @@ class Pipeline:
     def wait(self, timeout_s: float | None = None) -> bool:
         """True when the run is over: stopped, or the source ended. None waits for ever."""
         return self._finished.wait(timeout_s)
+
+    @property
+    def hopeless(self) -> bool:
+        """True while no frame has had a matte for long, only errors: another process may do it."""
+        return self._failures.hopeless
 
     def set_prompts(self, prompts: tuple[Prompt, ...]) -> PromptSet:
         """The PromptSet that is searched for from now on, shown as soon as it is decoded.
@@ -238,7 +245,7 @@ class Pipeline:
             "controls": self._controls.changed(),
             "anchor_seq": matte.anchor_seq if matte else -1,
             "age_ms": round(matte.age_ms, 2) if matte else None,
-            "errors": self._keyframes.error,
+            "errors": self._failures.error or self._keyframes.error,
             "links": [
                 *(self._link_entry(link) for link in self._links),
                 *(sink.status() for sink in self._sinks),
@@ -254,7 +261,7 @@ class Pipeline:
             "source": self._capture.source_name,
             **{name: counted[name] for name in ("matte_fps", "keyframe_hz", "latency_ms")},
             "dropped": counted["dropped"],
-            "errors": self._keyframes.error,
+            "errors": self._failures.error or self._keyframes.error,
         }
 
     def latency_histogram(self) -> LatencyHistogram:
@@ -264,6 +271,8 @@ class Pipeline:
     def _state(self) -> str:
         if self._failure:
             return f"failed: {self._failure}"
+        if self._failures.hopeless:
+            return f"failed: {self._failures.error}"
         loading = self._host.loading
         if loading is not None and not self._host.ready:
             return f"loading {loading.share:.0%}"
@@ -321,14 +330,15 @@ class Pipeline:
         if self._stopping.is_set():
             self._counters.drop("stopped")
             return
-        draft = follow_with_keyframes(
-            frame, stream=self._stream, keyframes=self._keyframes, late=late
-        )
-        if draft is None:
-            self._counters.drop("waiting_for_keyframe" if self._host.ready else "loading_model")
-            return
-        self._drafts.join()  # a frame that waits here has the newest one after it, none between
-        self._drafts.put(draft)
+        with self._failures.cost_a_frame(and_then=self._stream.forget_shot):
+            draft = follow_with_keyframes(
+                frame, stream=self._stream, keyframes=self._keyframes, late=late
+            )
+            if draft is None:
+                self._counters.drop("waiting_for_keyframe" if self._host.ready else "loading_model")
+                return
+            self._drafts.join()  # a frame that waits here has the newest after it, none between
+            self._drafts.put(draft)
 
     def _draw_mattes(self) -> None:
         for draft in iter(self._drafts.get, None):
@@ -346,7 +356,14 @@ class Pipeline:
         if self._stopping.is_set():
             self._counters.drop("stopped")
             return
-        frame, matte = draft.frame, draft.matte()
+        matte = None
+        with self._failures.cost_a_frame():
+            matte = draft.matte()
+        if matte is not None:
+            self._failures.over()
+            self._show(draft.frame, matte)
+
+    def _show(self, frame: Frame, matte: Matte) -> None:
         self._shown = frame, matte
         refused = [link.address for link in self._links if not self._sent(link, matte)]
         if refused and len(refused) == len(self._links):

@@ -99,8 +99,8 @@ class StreamServer:
 
     @property
     def over(self) -> bool:
-        """True when no stream is at work any more."""
-        return all(pipeline.wait(0.0) for pipeline in self.pipelines.values())
+        """True when no stream is at work any more, or only to fail."""
+        return all(one.wait(0.0) or one.hopeless for one in self.pipelines.values())
 
     def brief(self) -> dict[str, Any]:
         """How each stream is, in short, as JSON values."""

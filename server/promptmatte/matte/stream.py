@@ -78,13 +78,18 @@ class MatteStream:
 
     def reset(self) -> None:
         """Forgets frames, anchors and prompts; the controls stay."""
+        self.forget_shot()
+        self._held: FrameInfo | None = None
+        self._cleared: PromptSet | None = None
+        self._confidence: tuple[float, ...] = ()
+
+    def forget_shot(self) -> None:
+        """Forgets frames and anchors: the next frame starts a new shot. For when a frame failed,
+        as what it left behind may be of no use."""
         self._start_shot()
         self._luma: Luma | None = None
         self._shot_start: FrameInfo | None = None
-        self._held: FrameInfo | None = None
         self._pending: list[Anchor] = []
-        self._cleared: PromptSet | None = None
-        self._confidence: tuple[float, ...] = ()
 
     def set_controls(self, controls: Controls) -> None:
         """How mattes are to look from the next frame on."""
