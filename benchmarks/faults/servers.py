@@ -66,7 +66,7 @@ def supervised(served: Served) -> Iterator[None]:
     """The server of these options under a supervisor, ended in the end."""
     log, over = LogFile(served.folder / "service.log"), threading.Event()
     command = [sys.executable, "-m", "promptmatte", "serve", *map(str, served.options)]
-    command.append("--until-input-ends")
+    command += ["--until-input-ends", "--wait-for-links"]
     supervisor = Supervisor(command, log=log, first_wait_s=FIRST_WAIT_S)
     thread = threading.Thread(target=supervisor.run, args=(over,), name="fault-supervisor")
     thread.start()

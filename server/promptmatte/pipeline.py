@@ -18,7 +18,7 @@ from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
 from promptmatte.controls import Controls
 from promptmatte.counters import Counters, LatencyHistogram
-from promptmatte.errors import RecordingError
+from promptmatte.errors import LinkError, RecordingError
 from promptmatte.frame import Frame, Matte
 from promptmatte.frame_failures import FrameFailures
 from promptmatte.links.protocol import ServerLink
@@ -286,7 +286,7 @@ class Pipeline:
 
     def _link_entry(self, link: ServerLink) -> dict[str, Any]:
         errors = self._link_errors[link.address]
-        return {"address": link.address, **asdict(link.status), "errors": errors, "error": None}
+        return {"address": link.address, **asdict(link.status), "errors": errors}
 
     def _make_mattes(self) -> None:
         _use_one_thread()
@@ -380,12 +380,16 @@ class Pipeline:
     def _sent(self, link: ServerLink, matte: Matte) -> bool:
         try:
             link.send_matte(matte)
+        except LinkError as error:
+            if not self._link_errors[link.address]:
+                logger.warning("%s takes no matte: %s", link.address, error)
         except Exception as error:
             if not self._link_errors[link.address]:
                 logger.exception("%s refused a matte: %s", link.address, error)
-            self._link_errors[link.address] += 1
-            return False
-        return True
+        else:
+            return True
+        self._link_errors[link.address] += 1
+        return False
 
 
 def _beside() -> ThreadPoolExecutor:

@@ -14,8 +14,9 @@ from promptmatte.clock import Clock
 from promptmatte.config import PipelineConfig
 from promptmatte.control.commands import command_handler
 from promptmatte.control.streams import streams_handler
-from promptmatte.errors import SourceError
+from promptmatte.errors import LinkError, SourceError
 from promptmatte.links import normalized_address, open_server_link
+from promptmatte.links.late import LateServerLink
 from promptmatte.links.protocol import CommandHandler, ServerLink
 from promptmatte.models.choice import ModelChoice
 from promptmatte.models.protocol import Model
@@ -36,6 +37,7 @@ class StreamServer:
     The constructor opens links, sinks and sources: ConfigError and LinkError for what can never
     work, while a source that is only not there yet is waited for. stop: set by the command stop.
     recorder: of the first stream. One stream that fails or loses its source disturbs no other.
+    wait_for_links: a link whose address is taken raises no LinkError, and opens when it is free.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class StreamServer:
         stop: threading.Event,
         recorder: Recorder | None = None,
         config: PipelineConfig | None = None,
+        wait_for_links: bool = False,
     ) -> None:
         check_together(specs)
         self._clock = clock
         self._config = config or PipelineConfig()
+        self._wait_for_links = wait_for_links
         self._model = SharedModel(model)
         self._links: dict[str, list[ServerLink]] = {}
         self._sinks: dict[str, list[Sink]] = {}
@@ -118,7 +122,7 @@ class StreamServer:
                 sinks.append(open_sink(address, clock=self._clock))
                 stack.callback(sinks[-1].close)
             else:
-                links.append(open_server_link(address))
+                links.append(self._opened(address))
                 stack.callback(links[-1].close)
         opened = _opened_at_once(lambda: open_source(source, clock=self._clock, links=links))
         for first in opened:
@@ -139,6 +143,14 @@ class StreamServer:
         pipeline.set_controls(spec.controls)
         self._links[spec.name], self._sinks[spec.name] = links, sinks
         self.pipelines[spec.name] = pipeline
+
+    def _opened(self, address: str) -> ServerLink:
+        try:
+            return open_server_link(address)
+        except LinkError as error:
+            if not self._wait_for_links:
+                raise
+            return LateServerLink(address, error)
 
 
 def _opened_at_once(open_source: Callable[[], Source]) -> list[Source]:

@@ -11,7 +11,8 @@ class LinkStatus:
 
     connected: the other side shows life. sent/received: whole pictures. torn: reads
     that were overwritten meanwhile and thrown away. missed: newer pictures that
-    replaced unread ones. rejected: arrivals that failed a check.
+    replaced unread ones. rejected: arrivals that failed a check. error: why a server's end is
+    not open yet.
     """
 
     connected: bool
@@ -20,3 +21,4 @@ class LinkStatus:
     torn: int = 0
     missed: int = 0
     rejected: int = 0
+    error: str | None = None

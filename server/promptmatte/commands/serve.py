@@ -74,6 +74,9 @@ def add_parser(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--until-input-ends", action="store_true",
                         help="stop when standard input is closed, as it is when the program "
                         "that started the server is gone")  # fmt: skip
+    parser.add_argument("--wait-for-links", action="store_true",
+                        help="where another program has the port or name of a link, begin with the "
+                        "other links and open it when it is free, as a service does")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the last status as JSON")
     add_osc_options(parser)
     parser.add_argument(
@@ -112,7 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
         osc = osc_from(arguments, clock=clock, console=console)
         if osc is not None:
             stack.callback(osc.close)
-        server = _opened(specs, choice, clock, stop, recorder)
+        server = _opened(
+            specs, choice, clock, stop, recorder, wait_for_links=arguments.wait_for_links
+        )  # fmt: skip
         stack.callback(server.close)
         _warn_of_idle_gpu(console)
         wrapped: Callable[[CommandHandler], CommandHandler] = _as_it_is
@@ -148,10 +153,15 @@ def _opened(
     clock: Clock,
     stop: threading.Event,
     recorder: Recorder | None,
+    *,
+    wait_for_links: bool,
 ) -> StreamServer:
     from promptmatte.stream_server import StreamServer
 
-    return StreamServer(specs, model=choice, clock=clock, stop=stop, recorder=recorder)
+    return StreamServer(
+        specs, model=choice, clock=clock, stop=stop, recorder=recorder,
+        wait_for_links=wait_for_links,
+    )  # fmt: skip
 
 
 def _metrics_of(server: StreamServer, endpoint: Endpoint, console: Console) -> MetricsServer:

@@ -179,7 +179,14 @@ def run_run(arguments: argparse.Namespace) -> int:
         raise ServiceError(f"expected no service {name} that runs; there is one: stop it first")
     log = LogFile(path)
     stop = stop_event()
-    command = [sys.executable, "-m", "promptmatte", "serve", "--until-input-ends"]
+    command = [
+        sys.executable,
+        "-m",
+        "promptmatte",
+        "serve",
+        "--until-input-ends",
+        "--wait-for-links",
+    ]
     # Lines of a log are longer than those of a terminal; a log in a block helps nobody.
     os.environ.update(COLUMNS="200", PYTHONUNBUFFERED="1", PYTHONUTF8="1")
     try:
