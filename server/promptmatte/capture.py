@@ -70,8 +70,10 @@ class Capture:
         except PromptMatteError:
             raise
         except Exception as error:
-            logger.exception("%s failed", self.source_name or "the source")
-            self._wait_for_source(f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            if said not in self.state:
+                logger.exception("%s failed", self.source_name or "the source")
+            self._wait_for_source(said)
 
     def _play(self) -> None:
         source = self._open_source()
