@@ -32,7 +32,8 @@ from promptmatte.controls import MatteControls
 from promptmatte.frame import Frame, FrameInfo
 from promptmatte.models.embedded import EmbeddedModel, encoder_path, load_network, save_weights
 from promptmatte.models.embedded import weights_path as shipped
-from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.models.embedded_words import EmbeddedArchitecture
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.training.card import summaries
 from promptmatte.training.datasets import Dataset, load_datasets

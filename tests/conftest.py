@@ -11,7 +11,8 @@ import pytest
 import torch
 from links_testing import free_address
 from promptmatte.models.embedded import save_weights
-from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.models.embedded_words import EmbeddedArchitecture
 
 torch.set_num_threads(1)
 

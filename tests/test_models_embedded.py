@@ -20,7 +20,8 @@ from promptmatte.models.embedded import (
     weights_path,
 )
 from promptmatte.models.embedded_encoder import OnnxEncoder, TorchEncoder
-from promptmatte.models.embedded_network import EmbeddedArchitecture, EmbeddedNetwork
+from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.models.embedded_words import EmbeddedArchitecture
 from promptmatte.prompts import Prompt, PromptSet
 from promptmatte.training.export import export_encoder
 from safetensors.torch import save_file

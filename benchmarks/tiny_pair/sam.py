@@ -11,11 +11,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from promptmatte.models.embedded_network import (
-    MASK_STRIDE,
-    EmbeddedArchitecture,
-    EmbeddedNetwork,
-)
+from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.models.embedded_words import MASK_STRIDE, EmbeddedArchitecture
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn

@@ -176,7 +176,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 def run_embedded(arguments: argparse.Namespace) -> int:
     """Trains (or goes on training), then writes weights, encoder, card, metrics and plots."""
     from promptmatte.models.device import choose_device
-    from promptmatte.models.embedded_network import EmbeddedArchitecture
+    from promptmatte.models.embedded_words import EmbeddedArchitecture
     from promptmatte.training.datasets import load_datasets
     from promptmatte.training.embedded import (
         CONFIG,

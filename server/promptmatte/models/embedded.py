@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,17 +18,18 @@ from promptmatte.errors import ModelError
 from promptmatte.frame import Frame, PixelFormat
 from promptmatte.models.combine import combined
 from promptmatte.models.embedded_encoder import ImageEncoder, OnnxEncoder, TorchEncoder
-from promptmatte.models.embedded_network import (
-    EmbeddedArchitecture,
-    EmbeddedNetwork,
-    ImageFeatures,
-)
 from promptmatte.models.embedded_terms import TermReader
+from promptmatte.models.embedded_words import EmbeddedArchitecture, EmbeddedWords, ImageFeatures
 from promptmatte.models.lexicon import Lexicon
 from promptmatte.models.protocol import Decoded, PromptEmbedding, Scene
 from promptmatte.prompts import Prompt, PromptSet
 
+if TYPE_CHECKING:
+    from promptmatte.models.embedded_network import EmbeddedNetwork
+
 FORMAT = "promptmatte-embedded-2"
+
+Part = TypeVar("Part", bound=EmbeddedWords)
 
 
 def weights_path() -> Path:
@@ -70,6 +71,19 @@ def save_weights(network: EmbeddedNetwork, path: Path, metadata: dict[str, Any])
 def load_network(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]]:
     """The network of a weights file, in float32, ready to use, and the metadata it was saved with;
     ModelError if it does not fit."""
+    from promptmatte.models.embedded_network import EmbeddedNetwork
+
+    return _load(path, EmbeddedNetwork, whole=True)
+
+
+def load_words(path: Path) -> tuple[EmbeddedWords, dict[str, Any]]:
+    """The same without what encodes frames."""
+    return _load(path, EmbeddedWords, whole=False)
+
+
+def _load(
+    path: Path, make: Callable[[EmbeddedArchitecture], Part], *, whole: bool
+) -> tuple[Part, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -80,8 +94,9 @@ def load_network(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]]:
                 )
             architecture = EmbeddedArchitecture.from_dict(json.loads(header["architecture"]))
             metadata = json.loads(header["metadata"])
-            network = EmbeddedNetwork(architecture)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            network = make(architecture)
+            wanted = [key for key in file.keys() if whole or key in network.state_dict()]  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in wanted}
         network.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -100,12 +115,12 @@ class EmbeddedModel:
     """Model protocol over one EmbeddedNetwork.
 
     calibration: (slope, offset) that make probabilities of its presence logits. encoder: by
-    default the network itself.
+    default the network itself, which need be no more than the words where one is given.
     """
 
     def __init__(
         self,
-        network: EmbeddedNetwork,
+        network: EmbeddedWords,
         *,
         device: str = "cpu",
         calibration: tuple[float, float] = (1.0, 0.0),
@@ -113,7 +128,7 @@ class EmbeddedModel:
     ) -> None:
         self._network = network.eval().to(device)
         self._device = torch.device(device)
-        self._encoder = encoder or TorchEncoder(self._network, self._device)
+        self._encoder = encoder or TorchEncoder(network, self._device)
         concepts = network.architecture.concepts
         self._lexicon = Lexicon(concepts)
         self._reader = TermReader(self._network, calibration)
@@ -125,11 +140,11 @@ class EmbeddedModel:
         On a CPU the encoder beside the weights runs in ONNX Runtime, if it was made from them.
         """
         path = weights or weights_path()
-        network, metadata = load_network(path)
         encoder: OnnxEncoder | None = None
         if device == "cpu" and encoder_path(path).is_file():
             encoder = OnnxEncoder(encoder_path(path))
             encoder = encoder if encoder.belongs_to(path) else None
+        network, metadata = load_words(path) if encoder else load_network(path)
         slope, offset = metadata.get("calibration", (1.0, 0.0))
         return cls(network, device=device, calibration=(slope, offset), encoder=encoder)
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
+from promptmatte.errors import ModelError
+from promptmatte.models.embedded_words import EmbeddedWords, ImageFeatures
 from promptmatte.onnx_session import OnnxSession
 
 PICTURE = "frame"
@@ -27,7 +28,12 @@ class ImageEncoder(Protocol):
 class TorchEncoder:
     """The reference: the network itself, on any device."""
 
-    def __init__(self, network: EmbeddedNetwork, device: torch.device) -> None:
+    def __init__(self, network: EmbeddedWords, device: torch.device) -> None:
+        """ModelError for words alone."""
+        from promptmatte.models.embedded_network import EmbeddedNetwork
+
+        if not isinstance(network, EmbeddedNetwork):
+            raise ModelError("expected a whole network to encode with; got its words alone")
         self._network = network.to(memory_format=torch.channels_last)
         self._device = device
 

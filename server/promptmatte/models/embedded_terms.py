@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from promptmatte.models.combine import PRESENT_ALSO, PRESENT_IN_EVERYTHING, weighed
-from promptmatte.models.embedded_network import EmbeddedNetwork, ImageFeatures
 from promptmatte.models.embedded_parts import NOWHERE, without_faint_parts
+from promptmatte.models.embedded_words import EmbeddedWords, ImageFeatures
 from promptmatte.models.lexicon import COLOURS, Meaning
 
 Logits = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ NEIGHBOURS = {
 class TermReader:
     """Reads meanings off the features of a picture."""
 
-    def __init__(self, network: EmbeddedNetwork, calibration: tuple[float, float]) -> None:
+    def __init__(self, network: EmbeddedWords, calibration: tuple[float, float]) -> None:
         self._network = network
         self._slope, self._offset = calibration
         self._rows = {concept: i for i, concept in enumerate(network.architecture.concepts)}

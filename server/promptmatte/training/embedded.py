@@ -15,12 +15,8 @@ from torch import Tensor, nn
 
 from promptmatte.errors import ConfigError
 from promptmatte.models.embedded import load_network
-from promptmatte.models.embedded_network import (
-    EmbeddedArchitecture,
-    EmbeddedNetwork,
-    ImageFeatures,
-    sized,
-)
+from promptmatte.models.embedded_network import EmbeddedNetwork
+from promptmatte.models.embedded_words import EmbeddedArchitecture, ImageFeatures, sized
 from promptmatte.training.backbone import load_imagenet_weights
 from promptmatte.training.datasets import Dataset
 from promptmatte.training.losses import colour_loss, concept_loss, presence_loss
