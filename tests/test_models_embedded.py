@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from promptmatte.models.embedded import (
     EmbeddedModel,
     encoder_path,
     load_network,
+    load_words,
     save_weights,
     weights_path,
 )
@@ -211,6 +214,25 @@ def test_the_fast_encoder_runs_on_a_cpu_if_it_is_of_these_weights(
     encoder_path(other).write_bytes(b"no encoder")
     with pytest.raises(ModelError, match="encoder"):
         EmbeddedModel.load(device="cpu", weights=other)
+
+
+def test_a_start_on_a_cpu_does_not_wait_for_what_encodes_in_torch() -> None:
+    program = (
+        "import sys; from promptmatte.models.embedded import EmbeddedModel; "
+        "EmbeddedModel.load(device='cpu'); print(*{'timm', 'torchvision'} & sys.modules.keys())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert told.stdout.strip() == ""
+
+
+def test_words_alone_encode_nothing(tiny_weights: Path) -> None:
+    words, metadata = load_words(tiny_weights)
+    assert metadata == load_network(tiny_weights)[1]
+    assert words.state_dict().keys() < load_network(tiny_weights)[0].state_dict().keys()
+    with pytest.raises(ModelError, match="words alone"):
+        EmbeddedModel(words)
 
 
 def test_shipped_weights_are_small_and_key_a_person_but_no_horse() -> None:
