@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 SHM = Path("/dev/shm")  # noqa: S108  where Linux keeps it
 PATIENCE_S = 120.0
 END_S = 60.0
+ASKED_AGAIN_S = 1.0
+"""A server that was killed never answers; the one after it has to be asked anew."""
 
 T = TypeVar("T")
 
@@ -89,9 +91,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         kill(process)
 
 
-def status_of(link: ClientLink) -> dict[str, Any]:
+def status_of(link: ClientLink, timeout_s: float = 10.0) -> dict[str, Any]:
     """What the server says of itself."""
-    status: dict[str, Any] = link.request({"command": "status"}, timeout_s=10.0)["status"]
+    status: dict[str, Any] = link.request({"command": "status"}, timeout_s=timeout_s)["status"]
     return status
 
 
@@ -127,7 +129,7 @@ def at_work(process: subprocess.Popen[str], address: str, log: Path) -> dict[str
         if process.poll() is not None:
             raise RuntimeError(f"the server ended: {said_in(log)}")
         try:
-            status = status_of(link)
+            status = status_of(link, timeout_s=ASKED_AGAIN_S)
         except PromptMatteError:
             return None
         return status if status["mattes_out"] else None
