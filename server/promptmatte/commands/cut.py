@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         with ended_as_interrupted():
             confidence = cut(arguments, prompts, controls, console)
     except KeyboardInterrupt:
-        console.print(f"interrupted: {output} was not written")
+        console.print(f"interrupted: {output} was not written", markup=False, soft_wrap=True)
         raise
-    console.print(f"wrote {output}", highlight=False)
+    console.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
     tell_empty(console, arguments.file.name, prompts, confidence, controls)
     return 0
 

@@ -174,7 +174,8 @@ def _run_files(arguments: argparse.Namespace, masker: Masker, camera: DepthCamer
         fit_into(np.asarray(frame.pixels, np.uint8), colours)
         _write(partial, texture, colours)
     kept = np.count_nonzero(texture[..., 2])
-    console.print(f"wrote {output}: {kept} of {texture[..., 2].size} points", highlight=False)
+    told = f"wrote {output}: {kept} of {texture[..., 2].size} points"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
     tell_empty(console, arguments.colour.name, prompts, cutter.confidence, controls)
     return 0
 
