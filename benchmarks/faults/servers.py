@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from promptmatte.service.log_file import LogFile
-from promptmatte.service.supervisor import Supervisor
+from promptmatte.service.supervisor import Supervisor, serve_command
 from promptmatte_shm.directory import Directory
 
 from benchmarks.faults.result import Result
@@ -65,8 +64,7 @@ def kill_supervised(count: int, rng: np.random.Generator) -> Result:
 def supervised(served: Served) -> Iterator[None]:
     """The server of these options under a supervisor, ended in the end."""
     log, over = LogFile(served.folder / "service.log"), threading.Event()
-    command = [sys.executable, "-m", "promptmatte", "serve", *map(str, served.options)]
-    command += ["--until-input-ends", "--wait-for-links"]
+    command = serve_command([str(option) for option in served.options])
     supervisor = Supervisor(command, log=log, first_wait_s=FIRST_WAIT_S)
     thread = threading.Thread(target=supervisor.run, args=(over,), name="fault-supervisor")
     thread.start()

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from promptmatte.cli import main
-from promptmatte.frame import Frame
 from promptmatte.matte.correction import MaskCorrector
 from promptmatte.matte.edges import EdgeRefiner
 from promptmatte.models import host, load_model
 from promptmatte.models.choice import ModelChoice
-from promptmatte.models.protocol import Model, Progress, Scene
+from promptmatte.models.protocol import Model, Progress
 
 TOLD = "fault"
 CLOCKS = {"time": 1.0, "time_ns": 1e9, "monotonic": 1.0, "monotonic_ns": 1e9}
 DAY_S = 86_400.0
 STEADY_S = 1.0
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory (a simulated fault)")
 OUT_OF_MEMORY_SHARE = 0.4
 FAILING_FRAMES_SHARE = 0.02
 
@@ -77,35 +77,30 @@ class ShortOfMemory:
     def __init__(self, model: Model, name: str, rng: np.random.Generator) -> None:
         self.name = name
         self._model = model
-        self._rng = rng
+        self.encode = _failing(model.encode, OUT_OF_MEMORY, OUT_OF_MEMORY_SHARE, rng)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
-
-    def encode(self, frame: Frame) -> Scene:
-        """The model's own, or torch.OutOfMemoryError."""
-        if self._rng.random() < OUT_OF_MEMORY_SHARE:
-            tell()
-            raise torch.OutOfMemoryError("CUDA out of memory (a simulated fault)")
-        return self._model.encode(frame)
 
 
 def failing_frames(rng: np.random.Generator) -> None:
     """One of fifty frames fails when its masks are corrected, and one when its edges are drawn."""
     for owner, name, error in (
-        (MaskCorrector, "masks", torch.OutOfMemoryError("CUDA out of memory (a simulated fault)")),
+        (MaskCorrector, "masks", OUT_OF_MEMORY),
         (EdgeRefiner, "refine", MemoryError("a simulated fault")),
     ):
-        setattr(owner, name, _failing(getattr(owner, name), error, rng.spawn(1)[0]))
+        setattr(owner, name, _failing(getattr(owner, name), error, FAILING_FRAMES_SHARE, rng))
 
 
 def _failing(
-    real: Callable[..., Any], error: Exception, rng: np.random.Generator
+    real: Callable[..., Any], error: Exception, share: float, rng: np.random.Generator
 ) -> Callable[..., Any]:
+    (own,) = rng.spawn(1)  # each may be called on a thread of its own
+
     def failing(*args: Any) -> Any:
-        if rng.random() < FAILING_FRAMES_SHARE:
+        if own.random() < share:
             tell()
-            raise error
+            raise type(error)(*error.args)
         return real(*args)
 
     return failing

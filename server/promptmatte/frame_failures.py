@@ -36,7 +36,7 @@ class FrameFailures:
     def cost_a_frame(self, and_then: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Whatever is raised inside is counted as a frame dropped, and goes no further.
 
-        and_then: called after that, to forget what may be half done.
+        and_then: forgets what may be half done; what that raises does go further.
         """
         try:
             yield
@@ -44,8 +44,8 @@ class FrameFailures:
             said = f"{type(error).__name__}: {error}"
             if said != self.error:
                 logger.exception("a frame has no matte")
-            self._failed(said)
             and_then()
+            self._failed(said)
 
     def over(self) -> None:
         """A matte was made."""

@@ -345,9 +345,8 @@ class Pipeline:
             try:
                 self._draw_matte(draft)
             except Exception as error:
-                logger.exception("drawing of edges failed")
+                logger.exception("sending of mattes failed")
                 self._fail(str(error))
-                self._counters.drop("failed")
             finally:
                 self._drafts.task_done()
         self._finished.set()

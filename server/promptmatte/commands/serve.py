@@ -37,11 +37,9 @@ from promptmatte.metrics import DEFAULT_PORT as METRICS_PORT
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptmatte.clock import Clock
     from promptmatte.links.protocol import CommandHandler
     from promptmatte.metrics.server import MetricsServer
     from promptmatte.models.choice import ModelChoice
-    from promptmatte.recording.recorder import Recorder
     from promptmatte.stream_server import StreamServer
     from promptmatte.stream_spec import StreamSpec
 
@@ -115,8 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
         osc = osc_from(arguments, clock=clock, console=console)
         if osc is not None:
             stack.callback(osc.close)
-        server = _opened(
-            specs, choice, clock, stop, recorder, wait_for_links=arguments.wait_for_links
+        from promptmatte.stream_server import StreamServer
+
+        server = StreamServer(
+            specs, model=choice, clock=clock, stop=stop, recorder=recorder,
+            wait_for_links=arguments.wait_for_links,
         )  # fmt: skip
         stack.callback(server.close)
         _warn_of_idle_gpu(console)
@@ -145,23 +146,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _as_it_is(handler: CommandHandler) -> CommandHandler:
     return handler
-
-
-def _opened(
-    specs: Sequence[StreamSpec],
-    choice: ModelChoice,
-    clock: Clock,
-    stop: threading.Event,
-    recorder: Recorder | None,
-    *,
-    wait_for_links: bool,
-) -> StreamServer:
-    from promptmatte.stream_server import StreamServer
-
-    return StreamServer(
-        specs, model=choice, clock=clock, stop=stop, recorder=recorder,
-        wait_for_links=wait_for_links,
-    )  # fmt: skip
 
 
 def _metrics_of(server: StreamServer, endpoint: Endpoint, console: Console) -> MetricsServer:

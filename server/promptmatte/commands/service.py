@@ -22,7 +22,7 @@ from promptmatte.errors import ConfigError, PromptMatteError, ServiceError
 from promptmatte.service.job import DEFAULT_NAME, Job, checked_name, log_path
 from promptmatte.service.log_file import LogFile, LogReader
 from promptmatte.service.manager import Manager, system_manager
-from promptmatte.service.supervisor import Supervisor
+from promptmatte.service.supervisor import Supervisor, serve_command
 
 WAIT_S = 60.0
 POLL_S = 0.5
@@ -179,18 +179,10 @@ def run_run(arguments: argparse.Namespace) -> int:
         raise ServiceError(f"expected no service {name} that runs; there is one: stop it first")
     log = LogFile(path)
     stop = stop_event()
-    command = [
-        sys.executable,
-        "-m",
-        "promptmatte",
-        "serve",
-        "--until-input-ends",
-        "--wait-for-links",
-    ]
     # Lines of a log are longer than those of a terminal; a log in a block helps nobody.
     os.environ.update(COLUMNS="200", PYTHONUNBUFFERED="1", PYTHONUTF8="1")
     try:
-        code = Supervisor([*command, *arguments.options], log=log).run(stop)
+        code = Supervisor(serve_command(arguments.options), log=log).run(stop)
         return 0 if sys.platform == "darwin" else code
     finally:
         log.close()

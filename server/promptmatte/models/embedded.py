@@ -95,7 +95,7 @@ def _load(
             architecture = EmbeddedArchitecture.from_dict(json.loads(header["architecture"]))
             metadata = json.loads(header["metadata"])
             network = make(architecture)
-            wanted = [key for key in file.keys() if whole or key in network.state_dict()]  # noqa: SIM118
+            wanted = file.keys() if whole else network.state_dict().keys() & file.keys()
             tensors = {key: file.get_tensor(key) for key in wanted}
         network.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -128,7 +128,7 @@ class EmbeddedModel:
     ) -> None:
         self._network = network.eval().to(device)
         self._device = torch.device(device)
-        self._encoder = encoder or TorchEncoder(network, self._device)
+        self._encoder = encoder or TorchEncoder(self._network, self._device)
         concepts = network.architecture.concepts
         self._lexicon = Lexicon(concepts)
         self._reader = TermReader(self._network, calibration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +32,12 @@ LONGEST_LINE = 8192
 
 END_S = (25.0, 5.0)
 """For the server to end once its input is closed, and once it is told to."""
+
+
+def serve_command(options: Sequence[str]) -> list[str]:
+    """The server of a service, with these options of `promptmatte serve`."""
+    own = ("--until-input-ends", "--wait-for-links")
+    return [sys.executable, "-m", "promptmatte", "serve", *own, *options]
 
 
 class Supervisor:
